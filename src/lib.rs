@@ -1,0 +1,9 @@
+//! Portcullis: a security gateway, as a library for its own binary and tests. Modules in floor order, lowest first.
+
+// F0: words everybody uses
+pub mod clock;
+pub mod diagnostic;
+pub mod head;
+pub mod limits;
+pub mod message;
+pub mod refusal;
