@@ -7,3 +7,7 @@ pub mod head;
 pub mod limits;
 pub mod message;
 pub mod refusal;
+
+// F1: settings, records, framing
+pub mod audit;
+pub mod policy;

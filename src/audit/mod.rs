@@ -1,0 +1,5 @@
+//! The audit trail: one record per request, written once.
+
+mod record;
+
+pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Record, RuleMatch, Timing, UpstreamOutcome};
