@@ -11,3 +11,9 @@ pub mod refusal;
 // F1: settings, records, framing
 pub mod audit;
 pub mod policy;
+
+// F3: certificates and TLS
+pub mod tls;
+
+// F4: connections to backends
+pub mod upstream;
