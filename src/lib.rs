@@ -11,3 +11,6 @@ pub mod refusal;
 // F1: settings, records, framing
 pub mod audit;
 pub mod policy;
+
+// F5: the layers
+pub mod layers;
