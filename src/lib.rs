@@ -12,5 +12,8 @@ pub mod refusal;
 pub mod audit;
 pub mod policy;
 
+// F3: what the layers hand to each other
+pub mod evidence;
+
 // F5: the layers
 pub mod layers;

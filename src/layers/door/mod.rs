@@ -53,7 +53,9 @@ impl Door {
         }
         let target = split_target(&request.target)?;
         let found = self.site(request, target.authority.as_ref())?;
-        let host = target.authority.as_ref().or(request.authority.as_ref()).and_then(|a| host::canonical(a)).unwrap_or_default();
+        let authority = target.authority.as_ref().or(request.authority.as_ref());
+        let host = authority.and_then(|a| host::canonical(a)).unwrap_or_default();
+        let authority = authority.map(|a| String::from_utf8_lossy(a).into_owned()).unwrap_or_default();
         record.site = Some(Arc::clone(&found.site.name));
         let path = path::canonical(&target.path)?;
         record.canonical_path = Some(String::from_utf8_lossy(&path).into_owned());
@@ -69,19 +71,18 @@ impl Door {
         }
         let (address, trusted_peer) = self.client_address(request);
         record.source = address;
-        let tls = request.peer.tls.is_some();
-        let exists = choice.exists;
         let mapped = Mapped {
             site: Arc::clone(&found.site),
             map,
+            exists: choice.exists,
             path,
             raw_path: target.path,
             query: target.query,
             host,
+            authority,
             address,
             trusted_peer,
-            tls,
-            exists,
+            tls: request.peer.tls.is_some(),
         };
         transport(&mapped, &found)?;
         allowed_method(&mapped.map, &request.method)?;
