@@ -130,6 +130,8 @@ impl Gateway {
         let mut sockets: Vec<Vec<Socket>> = (0..threads).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for listener in &policy.listeners {
+            // Shared ports would let a second gateway start beside the first unseen; a bind without sharing finds it.
+            probe(listener.address).map_err(|e| system(&listener.address.to_string(), &e))?;
             let mut address = listener.address;
             for per_thread in &mut sockets {
                 let bound = bind(address).map_err(|e| system(&listener.address.to_string(), &e))?;
@@ -266,6 +268,10 @@ fn generation(policy: &Arc<Policy>, shared: &Shared, tls: Option<&Arc<ServerTls>
         ..wire::Limits::default()
     });
     Ok(Generation { policy: Arc::clone(policy), stack, tls: tls.cloned(), wire_limits })
+}
+
+fn probe(address: SocketAddr) -> io::Result<()> {
+    std::net::TcpListener::bind(address).map(drop)
 }
 
 /// A listening socket that other threads' sockets may share the address with (SO_REUSEPORT).
