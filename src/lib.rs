@@ -11,6 +11,7 @@ pub mod refusal;
 // F1: settings, records, framing
 pub mod audit;
 pub mod policy;
+pub mod wire;
 
 // F3: what the layers hand to each other
 pub mod evidence;
