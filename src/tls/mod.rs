@@ -8,6 +8,8 @@ pub mod server;
 pub mod status;
 
 pub use self_signed::{SelfSignedError, self_signed};
+pub use server::{HandshakeError, Prepared, ServerTls, TlsStream, prepare, session};
+pub use status::{CertificateStatus, certificate_status};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use std::sync::{Arc, OnceLock};
