@@ -115,7 +115,7 @@ async fn served(server: ServerTls) -> SocketAddr {
 
 async fn s_client(openssl: &Path, address: SocketAddr, arguments: &[&str]) -> String {
     let mut command = Command::new(openssl);
-    command.args(["s_client", "-connect", &address.to_string()]).args(arguments).stdin(Stdio::null());
+    command.args(["s_client", "-ign_eof", "-connect", &address.to_string()]).args(arguments).stdin(Stdio::null());
     let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
     format!("{}\n{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
