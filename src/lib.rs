@@ -11,3 +11,10 @@ pub mod refusal;
 // F1: settings, records, framing
 pub mod audit;
 pub mod policy;
+pub mod wire;
+
+// F3: what the layers hand to each other
+pub mod evidence;
+
+// F5: the layers
+pub mod layers;

@@ -24,6 +24,10 @@ pub const BODY_BYTES_PER_SECOND_MIN: u64 = 250;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time a response may wait for the client to read on.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes read and dropped after an answer that the client may not have waited for, so that it sees the answer, not a reset.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Time for the same; a client on a slow line has had its answer by then.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections over all listeners.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Connections from one address (IPv6: one /64). Offices share an address, so this is generous.

@@ -9,7 +9,7 @@ use http_body::{Frame, SizeHint};
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 /// The id of one request, on the error page and in the audit record: 48 bits of milliseconds and 80 random bits,
@@ -64,7 +64,7 @@ pub struct TlsSession {
 }
 
 /// The two ends of a client's connection; one value is shared by all its requests.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Peer {
     /// The address the connection came from.
     pub remote: SocketAddr,
@@ -74,6 +74,8 @@ pub struct Peer {
     pub connection: u64,
     /// What TLS agreed on; `None` on a plain listener.
     pub tls: Option<TlsSession>,
+    /// What layers keep for as long as the client's connection lasts (a pinned backend connection).
+    pub attachments: Mutex<http::Extensions>,
 }
 
 /// A request on its way down the stack.

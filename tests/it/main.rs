@@ -1,2 +1,3 @@
-//! tests
-fn x() {}
+//! The one integration test binary. Each module says in its first line what belongs there.
+
+mod floors;
