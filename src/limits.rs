@@ -148,3 +148,16 @@ pub const RECORD_FIELD_BYTES_MAX: usize = 4 * 1024;
 pub const AUDIT_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one audit file before the next is begun.
 pub const AUDIT_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Bytes of `gateway.toml`: thousands of sites fit; more is a wrong file.
+pub const POLICY_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Mistakes shown for one `gateway.toml`: nobody reads on, and a wrong file may have one in every line.
+pub const POLICY_FILE_DIAGNOSTICS_MAX: usize = 500;
+/// Bytes of a `replace_credentials_file`: one user name and password.
+pub const CREDENTIALS_FILE_BYTES_MAX: u64 = 4 * 1024;
+/// Requests without credentials per minute and address: a page of a hundred parts loads before its login is known.
+pub const UNAUTHENTICATED_PER_MINUTE: u32 = 120;
+/// Wrong passwords per user and address before waiting begins: people mistype a few times.
+pub const LOGIN_FAILURES_BEFORE_BACKOFF: u32 = 5;
+/// The longest wait after wrong passwords: 288 guesses a day are none.
+pub const LOGIN_BACKOFF_MAX: Duration = Duration::from_secs(300);
