@@ -1,1 +1,2 @@
 //! SecLang.
+pub mod transform;

@@ -1,0 +1,5 @@
+//! The pieces on their own: transformations, operators and body parsers. Cases are files beside this
+//! folder; adding one needs no Rust.
+
+mod cases;
+mod transform;
