@@ -1,2 +1,4 @@
 //! SecLang.
+pub mod operator;
+pub mod source;
 pub mod transform;
