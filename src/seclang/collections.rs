@@ -183,13 +183,13 @@ mod tests {
     fn additions_add_up_and_expired_variables_are_gone() {
         let mut store = MemoryCollections::default();
         let name = Bytes::from_static(b"Count");
-        store.store("ip", b"a", &[Change::Add(name.clone(), 2)], 60, 0).unwrap();
-        store.store("ip", b"a", &[Change::Add(name.clone(), 3), Change::ExpireAfter(name, 10)], 60, 0).unwrap();
-        let record = store.load("ip", b"a", SECOND).unwrap();
+        store.store("ip", b"a", &[Change::Add(name.clone(), 2)], 60, 0).expect("stored");
+        store.store("ip", b"a", &[Change::Add(name.clone(), 3), Change::ExpireAfter(name, 10)], 60, 0).expect("stored");
+        let record = store.load("ip", b"a", SECOND).expect("stored");
         assert!(!record.is_new);
         assert_eq!(record.variables.get(b"count").map(|v| v.as_ref()), Some(&b"5"[..]));
-        assert!(store.load("ip", b"a", 11 * SECOND).unwrap().variables.get(b"count").is_none());
-        assert!(store.load("ip", b"a", 61 * SECOND).unwrap().is_new);
+        assert!(store.load("ip", b"a", 11 * SECOND).expect("stored").variables.get(b"count").is_none());
+        assert!(store.load("ip", b"a", 61 * SECOND).expect("stored").is_new);
         assert!(store.is_empty());
     }
 
@@ -197,10 +197,10 @@ mod tests {
     fn the_oldest_record_goes_when_the_store_is_full() {
         let mut store = MemoryCollections::with_capacity(2);
         for key in [b"a", b"b", b"a", b"c"] {
-            store.store("ip", key, &[], 60, 0).unwrap();
+            store.store("ip", key, &[], 60, 0).expect("stored");
         }
         assert_eq!(store.len(), 2);
-        assert!(store.load("ip", b"b", 1).unwrap().is_new);
-        assert!(!store.load("ip", b"a", 1).unwrap().is_new);
+        assert!(store.load("ip", b"b", 1).expect("stored").is_new);
+        assert!(!store.load("ip", b"a", 1).expect("stored").is_new);
     }
 }

@@ -10,5 +10,15 @@ pub mod diagnostic;
 pub mod value;
 pub mod verdict;
 
+pub mod expand;
+pub mod operator;
 pub mod syntax;
 pub mod transform;
+
+pub mod target;
+
+pub mod action;
+
+pub mod ruleset;
+
+mod compile;

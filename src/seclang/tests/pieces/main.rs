@@ -2,4 +2,5 @@
 //! folder; adding one needs no Rust.
 
 mod cases;
+mod operator;
 mod transform;
