@@ -23,7 +23,7 @@ pub(super) fn lines(argument: &str, files: &dyn FileSource, rule_path: &str) -> 
         if path.starts_with("https://") || path.starts_with("http://") {
             return Err(format!("{path}: lists are not fetched over the network; save it as a file and name that"));
         }
-        let text = files.read(path, rule_path)?;
+        let text = files.read(path, rule_path).map_err(|reason| format!("{path}: {reason}"))?;
         let kept = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty() && !line.starts_with(b"#"));
         lines.extend(kept.map(<[u8]>::to_vec));
     }

@@ -1,6 +1,7 @@
 //! Character classes: PCRE's brackets in the spelling of the regex crate.
 
-use super::translate::{Escape, Reader, push_byte};
+use super::reader::{Escape, Reader};
+use super::translate::push_byte;
 
 /// The names that `[:name:]` may have.
 const NAMES: [&str; 14] =

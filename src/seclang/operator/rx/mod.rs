@@ -1,6 +1,7 @@
 //! `@rx` and `@rxGlobal`: regular expressions as ModSecurity writes them.
 
 mod class;
+mod reader;
 mod translate;
 
 use std::ops::Range;
