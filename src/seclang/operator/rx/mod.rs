@@ -47,7 +47,12 @@ enum Engine {
 }
 
 impl Rx {
-    pub(super) fn compile(argument: &str) -> Result<Self, String> {
+    /// Builds a pattern from PCRE's syntax.
+    ///
+    /// # Errors
+    ///
+    /// A sentence saying what is wrong with it.
+    pub fn compile(argument: &str) -> Result<Self, String> {
         let translated = translate::translate(argument)?;
         let engine = match translated.needs_backtracking {
             None => regex::bytes::RegexBuilder::new(&translated.pattern)
@@ -81,7 +86,8 @@ impl Rx {
         matches!(self.engine, Engine::Linear(_))
     }
 
-    pub(super) fn matches(&self, value: &[u8], captures: Option<&mut Captures>) -> Matched {
+    /// Looks for the pattern in a value; groups go to `captures`.
+    pub fn matches(&self, value: &[u8], captures: Option<&mut Captures>) -> Matched {
         let Some(captures) = captures else {
             return match self.find_at(value, 0) {
                 Ok(found) => Matched::from(found.is_some()),
