@@ -10,6 +10,7 @@ pub mod diagnostic;
 pub mod value;
 pub mod verdict;
 
+pub mod body;
 pub mod expand;
 pub mod syntax;
 pub mod transform;
