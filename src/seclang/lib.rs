@@ -15,7 +15,6 @@ pub mod expand;
 pub mod syntax;
 pub mod transform;
 
-pub mod body;
 pub mod operator;
 
 pub mod target;

@@ -67,12 +67,18 @@ pub(super) fn load(policy: &Policy, wanted: &[usize]) -> Result<(RuleSet, Vec<Di
     let mut roots: Vec<String> = Vec::new();
     for source in wanted.iter().filter_map(|i| policy.rule_sets.get(*i)) {
         match source {
-            RuleSetSource::Baseline { directory: None } => roots.extend(BASELINE.iter().map(|(n, _)| *n).filter(|n| n.ends_with(".conf")).map(str::to_owned)),
+            RuleSetSource::Baseline { directory: None } => {
+                roots.extend(BASELINE.iter().map(|(n, _)| *n).filter(|n| n.ends_with(".conf")).map(str::to_owned))
+            }
             RuleSetSource::Baseline { directory: Some(folder) } => {
                 let pattern = folder.join("*.conf");
                 let found = Files.expand(&pattern.to_string_lossy(), "").unwrap_or_default();
                 if found.is_empty() {
-                    return Err(vec![Diagnostic::file(folder, "no rule files (*.conf) here", "point the baseline at a folder with rules, or leave the folder out for the built-in ones")]);
+                    return Err(vec![Diagnostic::file(
+                        folder,
+                        "no rule files (*.conf) here",
+                        "point the baseline at a folder with rules, or leave the folder out for the built-in ones",
+                    )]);
                 }
                 roots.extend(found);
             }
@@ -89,7 +95,11 @@ pub(super) fn load(policy: &Policy, wanted: &[usize]) -> Result<(RuleSet, Vec<Di
 
 /// The engine's diagnostic as ours: they have the same parts.
 fn ours(theirs: seclang::diagnostic::Diagnostic) -> Diagnostic {
-    let place = (theirs.line > 0).then(|| Place { line: theirs.line as usize, column: theirs.column as usize, length: (theirs.length as usize).max(1) });
+    let place = (theirs.line > 0).then(|| Place {
+        line: theirs.line as usize,
+        column: theirs.column as usize,
+        length: (theirs.length as usize).max(1),
+    });
     Diagnostic {
         severity: if theirs.severity == seclang::diagnostic::Severity::Error { Severity::Error } else { Severity::Warning },
         path: theirs.path.into(),

@@ -151,8 +151,7 @@ impl Inspection {
 }
 
 fn begin(rules: &Arc<RuleSet>, mode: Mode, mapped: &Mapped, caller: &Caller, request: &Request) -> Transaction {
-    let options =
-        Options { mode: Some(mode), unique_id: request.id.to_string(), now: request.received.unix_micros, ..Options::default() };
+    let options = Options { mode: Some(mode), unique_id: request.id.to_string(), now: request.received.unix_micros, ..Options::default() };
     let mut transaction = Transaction::new(Arc::clone(rules), options);
     let peer = &request.peer;
     transaction.connection(mapped.address, peer.remote.port(), peer.local.ip(), peer.local.port());
