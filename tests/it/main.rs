@@ -1,2 +1,3 @@
-//! tests
-fn x() {}
+//! The one integration binary: what the gateway promises, tried from outside.
+
+mod wire;
