@@ -97,6 +97,8 @@ pub const RESOLVE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
 pub const RESOLVE_ADDRESSES_MAX: usize = 16;
 /// Bytes copied at once in each direction of a tunnel.
 pub const TUNNEL_BUFFER_BYTES: usize = 16 * 1024;
+/// Silence in both directions after which a tunnel is closed; WebSocket applications ping every minute or oftener.
+pub const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
 /// How often a tunnel asks whether it may go on; well below [`REMOVED_USER_TUNNEL_TIMEOUT`].
 pub const TUNNEL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 

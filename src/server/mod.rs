@@ -9,7 +9,7 @@ mod outgoing;
 mod timed_body;
 mod worker;
 
-use crate::audit::{Settings as TrailSettings, Trail};
+use crate::audit::{Redactor, Settings as TrailSettings, Trail};
 use crate::clock::Moment;
 use crate::diagnostic::Diagnostic;
 use crate::limits;
@@ -120,7 +120,7 @@ impl Gateway {
         let Prepared { policy, shared, tls, .. } = prepared;
         let system = |what: &str, e: &dyn std::fmt::Display| StartError::System(format!("{what}: {e}"));
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let trail = Trail::open(trail_settings(&policy)).map_err(|e| system(&policy.audit.directory.display().to_string(), &e))?;
+        let trail = trail_settings(&policy).and_then(Trail::open).map_err(|e| system(&policy.audit.directory.display().to_string(), &e))?;
         let tls = match &tls {
             Some(prepared) => Some(Arc::new(ServerTls::new(prepared).map_err(StartError::System)?)),
             None => None,
@@ -141,9 +141,10 @@ impl Gateway {
             }
             addresses.push((address, listener.tls));
         }
+        let upstreams = Arc::new(Upstreams::new(&policy).map_err(StartError::Policy)?);
         let mut workers = Vec::with_capacity(threads);
         for _ in 0..threads {
-            let generation = generation(&policy, &shared, tls.as_ref(), &trail)?;
+            let generation = generation(&policy, &shared, &upstreams, tls.as_ref(), &trail)?;
             workers.push(Arc::new(Worker::new(generation, Arc::clone(&connections), drain.clone(), trail.clone())));
         }
         let handles = workers.iter().zip(sockets).enumerate().map(|(n, (worker, sockets))| spawn(n, Arc::clone(worker), sockets)).collect::<Result<_, _>>();
@@ -186,7 +187,8 @@ impl Gateway {
         if policy.listeners != current.0.listeners || policy.audit.directory != current.0.audit.directory {
             return Err(StartError::System("listeners and the audit folder change only with a restart; nothing was reloaded".into()));
         }
-        let fresh = self.workers.iter().map(|_| generation(&policy, &shared, self.tls.as_ref(), &self.trail)).collect::<Result<Vec<_>, _>>()?;
+        let upstreams = Arc::new(Upstreams::new(&policy).map_err(StartError::Policy)?);
+        let fresh = self.workers.iter().map(|_| generation(&policy, &shared, &upstreams, self.tls.as_ref(), &self.trail)).collect::<Result<Vec<_>, _>>()?;
         if let (Some(own), Some(prepared)) = (&self.tls, &tls) {
             own.swap(prepared).map_err(StartError::System)?;
         }
@@ -231,30 +233,40 @@ impl Gateway {
                     let _ = thread.join();
                 }
                 drop(own.workers);
-                own.trail.close();
+                own.trail.stop();
             }
-            Err(shared) => shared.trail.close(),
+            Err(shared) => {
+                shared.trail.stop();
+            }
         }
         drained
     }
 }
 
-fn trail_settings(policy: &Policy) -> TrailSettings {
+fn trail_settings(policy: &Policy) -> io::Result<TrailSettings> {
     let audit = &policy.audit;
-    TrailSettings {
-        directory: audit.directory.clone(),
+    let names = |list: &[String]| list.to_vec();
+    let (parameters, headers) = (names(&audit.redact_parameters), names(&audit.redact_headers));
+    let redactor = Redactor::new(
+        parameters.iter().map(String::as_str),
+        headers.iter().map(String::as_str),
+        audit.dangerously_record_unknown_users,
+    )?;
+    Ok(TrailSettings {
         file_bytes_max: audit.file_bytes_max,
         retention_days: audit.retention_days,
-        redact_parameters: audit.redact_parameters.clone(),
-        redact_headers: audit.redact_headers.clone(),
-        dangerously_record_unknown_users: audit.dangerously_record_unknown_users,
-        ..TrailSettings::default()
-    }
+        ..TrailSettings::new(&audit.directory, redactor)
+    })
 }
 
-fn generation(policy: &Arc<Policy>, shared: &Shared, tls: Option<&Arc<ServerTls>>, trail: &Trail) -> Result<Generation, StartError> {
-    let upstreams = Upstreams::new(policy).map_err(StartError::Policy)?;
-    let stack = Stack::new(policy, shared, upstreams, trail.clone()).map_err(StartError::System)?;
+fn generation(
+    policy: &Arc<Policy>,
+    shared: &Shared,
+    upstreams: &Arc<Upstreams>,
+    tls: Option<&Arc<ServerTls>>,
+    trail: &Trail,
+) -> Result<Generation, StartError> {
+    let stack = Stack::new(policy, shared, Arc::clone(upstreams), trail.clone()).map_err(StartError::System)?;
     let client = &policy.limits;
     let wire_limits = Arc::new(wire::Limits {
         request_line_bytes_max: client.request_line_bytes_max,

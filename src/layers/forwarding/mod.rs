@@ -5,7 +5,7 @@ mod reverse;
 mod target;
 
 use crate::audit::{Record, UpstreamOutcome};
-use crate::evidence::{Caller, Inspected, Mapped};
+use crate::evidence::{Inspected, Mapped};
 use crate::message::{Request, Response, Upgrade};
 use crate::policy::{HostHeader, Policy};
 use crate::refusal::Refusal;
@@ -52,7 +52,6 @@ impl Forwarding {
     pub async fn forward(
         &self,
         mapped: &Mapped,
-        _caller: &Caller,
         inspected: Inspected,
         request: &mut Request,
         record: &mut Record,
