@@ -202,11 +202,11 @@ fn judge_leaf(leaf: &Held<'_>, names: &[SiteName], now: i64, found: &mut Vec<Dia
 }
 
 fn judge_strength(held: &Held<'_>, found: &mut Vec<Diagnostic>) {
-    if let KeyKind::Rsa(bits) = held.facts.key {
-        if bits < RSA_KEY_BITS_MIN {
-            let help = format!("use RSA of {RSA_KEY_BITS_MIN} bits or more, or P-256");
-            found.push(held.says(format!("this certificate's RSA key has {bits} bits, which is too weak"), help));
-        }
+    if let KeyKind::Rsa(bits) = held.facts.key
+        && bits < RSA_KEY_BITS_MIN
+    {
+        let help = format!("use RSA of {RSA_KEY_BITS_MIN} bits or more, or P-256");
+        found.push(held.says(format!("this certificate's RSA key has {bits} bits, which is too weak"), help));
     }
     if held.facts.sha1 {
         found.push(held.says("this certificate is signed with SHA-1, which browsers refuse", "have it issued anew with SHA-256").warning());

@@ -91,10 +91,10 @@ impl AnswerBody {
     /// A connection whose request is still being sent is closed instead: the backend has decided without the rest.
     fn finish(&mut self) {
         self.over = true;
-        if let Some(lease) = self.lease.take() {
-            if self.watch.request_ended() {
-                lease.give_back();
-            }
+        if let Some(lease) = self.lease.take()
+            && self.watch.request_ended()
+        {
+            lease.give_back();
         }
     }
 

@@ -21,10 +21,10 @@ impl Deadline {
     /// Moves it.
     pub(super) fn set(&mut self, at: Instant) {
         self.at = at;
-        if let Some(sleep) = &mut self.sleep {
-            if at < sleep.deadline() {
-                sleep.as_mut().reset(at);
-            }
+        if let Some(sleep) = &mut self.sleep
+            && at < sleep.deadline()
+        {
+            sleep.as_mut().reset(at);
         }
     }
 

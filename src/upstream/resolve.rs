@@ -28,7 +28,7 @@ impl Names {
 
 /// What was looked up for a member.
 #[derive(Clone)]
-struct Known {
+pub(super) struct Known {
     addresses: Arc<[IpAddr]>,
     fresh_until: Instant,
     stale_until: Instant,
