@@ -116,8 +116,6 @@ pub enum Effect {
     SetVariable(SetVariable),
     /// `expirevar:collection.name=seconds`
     ExpireVariable(SetVariable),
-    /// `deprecatevar:collection.name=amount/seconds`
-    DeprecateVariable(SetVariable),
     /// `setenv:name=value`
     SetEnvironment(Template, Template),
     /// `initcol:collection=key`, `setsid`, `setuid`, `setrsc`

@@ -178,11 +178,13 @@ fn set_variable(name: &str, value: &Text, problems: &mut Vec<Problem>) -> Result
     // Reported here once for the whole text; the parts are parsed again below.
     template(value, problems);
     let set = SetVariable::parse(value.as_str())?;
-    Ok(Action::Effect(match name {
-        "setvar" => Effect::SetVariable(set),
-        "expirevar" => Effect::ExpireVariable(set),
-        _ => Effect::DeprecateVariable(set),
-    }))
+    if name == "deprecatevar" {
+        let problem = Problem::warning(value.span(), "`deprecatevar` has no effect here");
+        problems.push(problem.help("let the variable end with expirevar"));
+        return Ok(Action::Inert);
+    }
+    let effect = if name == "setvar" { Effect::SetVariable } else { Effect::ExpireVariable };
+    Ok(Action::Effect(effect(set)))
 }
 
 fn open_collection(value: &Text, problems: &mut Vec<Problem>) -> Result<Action, String> {
