@@ -2,5 +2,7 @@
 
 pub mod door;
 pub mod error_mask;
+pub mod forwarding;
+pub mod inspection;
 pub mod ntlm_block;
 pub mod rate_limit;

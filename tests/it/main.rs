@@ -1,3 +1,4 @@
-//! The one integration binary: what the gateway promises, tried from outside.
+//! The one integration test binary. Each module says in its first line what belongs there.
 
+mod floors;
 mod wire;
