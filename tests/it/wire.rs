@@ -1,9 +1,13 @@
 //! The wire from outside: what its cases promise, what no input can do, what hyper makes of its output.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 #[path = "wire/cases.rs"]
 mod cases;
 #[path = "wire/consumer.rs"]
 mod consumer;
+#[path = "wire/socket.rs"]
+mod socket;
 #[path = "wire/time.rs"]
 mod time;
 

@@ -4,14 +4,14 @@ use std::fs;
 use std::path::Path;
 
 /// One case.
-pub struct Case {
+pub(super) struct Case {
     pub name: String,
     pub send: Vec<u8>,
     pub expected: Vec<String>,
 }
 
 /// All cases of all files, in a stable order.
-pub fn all_cases() -> Vec<Case> {
+pub(super) fn all_cases() -> Vec<Case> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wire");
     let mut files: Vec<_> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|path| path.extension().is_some_and(|e| e == "http"));
@@ -45,7 +45,7 @@ fn cases_of(path: &Path) -> Vec<Case> {
 }
 
 /// A line of an outcome.
-pub fn shown(key: &str, bytes: &[u8]) -> String {
+pub(super) fn shown(key: &str, bytes: &[u8]) -> String {
     format!("{key}: {}", bytes.escape_ascii())
 }
 

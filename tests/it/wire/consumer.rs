@@ -14,10 +14,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// A client that sends pieces, ends, and reads everything.
-pub struct Script(VecDeque<Vec<u8>>);
+pub(super) struct Script(VecDeque<Vec<u8>>);
 
 impl Script {
-    pub fn new(pieces: Vec<Vec<u8>>) -> Self {
+    pub(super) fn new(pieces: Vec<Vec<u8>>) -> Self {
         Self(pieces.into())
     }
 }
@@ -50,7 +50,7 @@ impl AsyncWrite for Script {
 }
 
 /// Small enough for cases to reach.
-pub fn limits() -> Arc<Limits> {
+pub(super) fn limits() -> Arc<Limits> {
     Arc::new(Limits {
         request_line_bytes_max: 200,
         head_bytes_max: 1000,
@@ -155,7 +155,7 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
 }
 
 /// What a plain reader sees that asks for `read` bytes at a time.
-pub async fn outcomes(script: Script, read: usize) -> Vec<String> {
+pub(super) async fn outcomes(script: Script, read: usize) -> Vec<String> {
     let (wire, handle) = wire(script, limits());
     let mut plain = Plain { wire, read, given: Vec::new() };
     let mut lines = Vec::new();
@@ -183,7 +183,7 @@ pub async fn outcomes(script: Script, read: usize) -> Vec<String> {
 }
 
 /// What a service behind hyper's server sees.
-pub async fn outcomes_of_hyper(script: Script) -> Vec<String> {
+pub(super) async fn outcomes_of_hyper(script: Script) -> Vec<String> {
     let (wire, handle) = wire(script, limits());
     let lines = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&lines);
@@ -204,7 +204,8 @@ pub async fn outcomes_of_hyper(script: Script) -> Vec<String> {
     lines.clone()
 }
 
-struct WithTurn(Empty<bytes::Bytes>, #[allow(dead_code, reason = "held for its drop")] Turn);
+/// An empty body that keeps the turn until it is dropped.
+pub(super) struct WithTurn(pub Empty<bytes::Bytes>, #[allow(dead_code, reason = "held for its drop")] pub Turn);
 
 impl http_body::Body for WithTurn {
     type Data = bytes::Bytes;
@@ -241,7 +242,7 @@ async fn serve(request: hyper::Request<hyper::body::Incoming>, handle: &Handle, 
 }
 
 /// Tokio's stream traits as hyper's.
-pub struct Bridge<T>(pub T);
+pub(super) struct Bridge<T>(pub T);
 
 impl<T: AsyncRead + Unpin> hyper::rt::Read for Bridge<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, mut to: hyper::rt::ReadBufCursor<'_>) -> Poll<io::Result<()>> {

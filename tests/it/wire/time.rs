@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::time::{Instant, sleep, timeout};
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -119,8 +119,9 @@ fn a_silent_body_is_refused_after_the_body_timeout() {
         let (mut client, mut wire, _handle) = pair();
         client.write_all(POST).await.unwrap();
         read(&mut wire).await.unwrap();
-        client.write_all(b"some").await.unwrap();
-        assert_eq!(read(&mut wire).await.unwrap(), b"some");
+        // Much at first: the average rate alone would allow minutes of silence.
+        client.write_all(&[b'y'; 8192]).await.unwrap();
+        assert_eq!(read(&mut wire).await.unwrap().len(), 8192);
         let start = Instant::now();
         let error = read(&mut wire).await.unwrap_err();
         assert_eq!((error.kind(), refusal(&error)), (std::io::ErrorKind::TimedOut, Some(&Refusal::BodyTimeout)));
@@ -167,6 +168,54 @@ fn time_in_which_the_service_does_not_read_is_not_the_clients_fault() {
             sleep(secs(100)).await;
             assert_eq!(read(&mut wire).await.unwrap(), b"x");
         }
+    });
+}
+
+#[test]
+fn the_pace_of_one_body_is_not_held_against_the_next() {
+    block_on(async {
+        let (mut client, mut wire, handle) = pair();
+        let slow = tokio::spawn(async move {
+            for _ in 0..3 {
+                client.write_all(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n").await.unwrap();
+                sleep(secs(15)).await;
+                client.write_all(b"x").await.unwrap();
+            }
+            client
+        });
+        for _ in 0..3 {
+            read(&mut wire).await.unwrap();
+            let arrived = handle.next().unwrap();
+            assert_eq!(read(&mut wire).await.unwrap(), b"x");
+            drop(arrived);
+        }
+        drop(slow.await);
+    });
+}
+
+#[test]
+fn the_idle_timer_does_not_run_while_the_last_answer_is_on_its_way_out() {
+    block_on(async {
+        let (client, server) = tokio::io::duplex(1000);
+        let limits = Limits { write_timeout: secs(1000), ..Limits::default() };
+        let (mut wire, handle) = wire(server, Arc::new(limits));
+        let (mut reader, mut writer) = tokio::io::split(client);
+        writer.write_all(GET).await.unwrap();
+        read(&mut wire).await.unwrap();
+        let full = poll_fn(|cx| {
+            let mut pinned = Pin::new(&mut wire);
+            while pinned.as_mut().poll_write(cx, &[b'x'; 800]).is_ready() {}
+            Poll::Ready(())
+        });
+        full.await;
+        drop(handle.next());
+        assert!(timeout(secs(300), read(&mut wire)).await.is_err(), "an answer was cut off");
+        let mut taken = [0; 1000];
+        reader.read_exact(&mut taken).await.unwrap();
+        wire.write_all(b"end").await.unwrap();
+        let start = Instant::now();
+        assert!(read(&mut wire).await.unwrap().is_empty());
+        assert!((secs(60)..secs(61)).contains(&start.elapsed()), "{:?}", start.elapsed());
     });
 }
 
