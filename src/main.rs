@@ -1,2 +1,3 @@
-//! The binary.
+//! The `portcullis` binary.
+
 fn main() {}

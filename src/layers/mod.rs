@@ -3,5 +3,7 @@
 pub mod basic_auth;
 pub mod door;
 pub mod error_mask;
+pub mod forwarding;
+pub mod inspection;
 pub mod ntlm_block;
 pub mod rate_limit;

@@ -1,2 +1,4 @@
-//! tests
-fn x() {}
+//! The one integration test binary. Each module says in its first line what belongs there.
+
+mod floors;
+mod wire;
