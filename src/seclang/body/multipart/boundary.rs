@@ -24,7 +24,9 @@ pub(super) fn from_content_type(content_type: &[u8], flags: &mut Flags) -> Resul
     let lower = parameters.to_ascii_lowercase();
     let mut places = memchr::memmem::find_iter(&lower, b"boundary");
     let Some(at) = places.next() else { return Err("the content type names no boundary".to_owned()) };
-    if places.next().is_some() {
+    // A boundary's value may hold the word too, as WebKit's does: only another parameter counts.
+    let assigned = |place: usize| lower.get(place + 8..).is_some_and(|behind| behind.trim_ascii_start().starts_with(b"="));
+    if places.any(assigned) {
         return Err("the content type names more than one boundary".to_owned());
     }
     if !lower.get(..at).unwrap_or_default().ends_with(b";")
