@@ -12,11 +12,9 @@ pub mod verdict;
 
 pub mod body;
 pub mod expand;
+pub mod operator;
 pub mod syntax;
 pub mod transform;
-
-pub mod body;
-pub mod operator;
 
 pub mod target;
 
