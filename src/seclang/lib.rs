@@ -10,12 +10,11 @@ pub mod diagnostic;
 pub mod value;
 pub mod verdict;
 
+pub mod body;
 pub mod expand;
+pub mod operator;
 pub mod syntax;
 pub mod transform;
-
-pub mod body;
-pub mod operator;
 
 pub mod target;
 

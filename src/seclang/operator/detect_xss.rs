@@ -2,8 +2,8 @@
 
 use super::Matched;
 
-/// Longest value that is examined, in bytes; see `@detectSQLi` for the reason.
-const VALUE_BYTES_MAX: usize = 64 * 1024;
+/// Longest value that is examined, in bytes. The worst values take 25 nanoseconds a byte: 7 milliseconds.
+const VALUE_BYTES_MAX: usize = 256 * 1024;
 
 /// Examines the value with libinjection's method: it is split into HTML tokens as if it stood in text or in an
 /// attribute of any quoting, and tags, attributes and URLs that can run script are looked for.
