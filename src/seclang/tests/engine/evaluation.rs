@@ -198,6 +198,17 @@ fn a_body_is_parsed_by_its_processor_and_shown_as_the_manual_says() {
 }
 
 #[test]
+fn a_pattern_with_macros_is_built_when_it_runs() {
+    let text = "SecAction \"id:1,phase:1,pass,nolog,setvar:'tx.allowed=utf-8|latin1'\"\n\
+                SecRule ARGS \"!@rx ^(?:%{tx.allowed})$\" \"id:2,phase:2,pass\"\nSecRule ARGS:p \"@rx %{args.p}\" \"id:3,phase:2,pass\"";
+    let tx = tx(text, "/?a=utf-8&b=utf-7");
+    assert_eq!(ids(&tx), [2]);
+    assert_eq!(tx.matches()[0].variable, "ARGS:b");
+    let broken = self::tx(text, "/?p=(");
+    assert_eq!(broken.errors().iter().map(|one| (one.rule_id, one.cause)).collect::<Vec<_>>(), [(Some(3), Cause::Operator)]);
+}
+
+#[test]
 fn nolog_keeps_a_match_out_of_the_records() {
     let tx = tx("SecAction \"id:1,pass,nolog\"\nSecAction \"id:2,pass,nolog,auditlog\"\nSecAction \"id:3,pass,noauditlog\"", "/");
     let flags: Vec<_> = tx.matches().iter().map(|one| (one.rule_id, one.log, one.audit)).collect();
