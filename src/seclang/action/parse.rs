@@ -116,7 +116,7 @@ fn valued(name: &str, value: &Text, problems: &mut Vec<Problem>) -> Option<Resul
     let meta = |meta| Some(Ok(Action::Meta(meta)));
     let effect = |effect| Some(Ok(Action::Effect(effect)));
     match name {
-        "id" => Some(number(string, 1, u64::from(u32::MAX) * 4).map(|id| Action::Meta(Meta::Id(id)))),
+        "id" => Some(number(string, 1, u64::from(u32::MAX)).map(|id| Action::Meta(Meta::Id(id)))),
         "phase" => Some(
             Phase::parse(string)
                 .map(|phase| Action::Meta(Meta::Phase(phase)))
