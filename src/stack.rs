@@ -46,19 +46,19 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Reads the files that the policy names: passwords, groups, rules.
+    /// Reads the files that the policy names: passwords, groups, rules. What `previous` has counted and proven goes on.
     ///
     /// # Errors
     /// Every mistake in them.
-    pub fn new(policy: &Policy) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+    pub fn new(policy: &Policy, previous: Option<&Self>) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut mistakes = Vec::new();
         let mut warnings = Vec::new();
-        let basic_auth = BasicAuth::new(policy).map_err(|d| mistakes.extend(d)).ok();
+        let basic_auth = BasicAuth::new(policy, previous.map(|p| &*p.basic_auth)).map_err(|d| mistakes.extend(d)).ok();
         let inspection = Inspection::new(policy).map_err(|d| mistakes.extend(d)).ok();
         match (basic_auth, inspection) {
-            (Some((basic_auth, notes)), Some((inspection, more))) if mistakes.is_empty() => {
+            (Some(basic_auth), Some((inspection, notes))) if mistakes.is_empty() => {
+                warnings.extend_from_slice(basic_auth.warnings());
                 warnings.extend(notes);
-                warnings.extend(more);
                 let rate_limit = Arc::new(RateLimit::new(policy));
                 Ok((Self { basic_auth: Arc::new(basic_auth), rate_limit, inspection: Arc::new(inspection) }, warnings))
             }

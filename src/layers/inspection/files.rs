@@ -59,13 +59,22 @@ impl FileSource for Files {
     }
 }
 
+/// What is wrong with one rule set by itself.
+pub fn check_rules(source: &RuleSetSource) -> Vec<Diagnostic> {
+    compile(std::iter::once(source)).map_or_else(|d| d, |(_, d)| d)
+}
+
 /// Compiles a combination of rule sets.
 ///
 /// # Errors
 /// Every mistake in the files.
 pub(super) fn load(policy: &Policy, wanted: &[usize]) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
+    compile(wanted.iter().filter_map(|i| policy.rule_sets.get(*i)))
+}
+
+fn compile<'a>(sources: impl Iterator<Item = &'a RuleSetSource>) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut roots: Vec<String> = Vec::new();
-    for source in wanted.iter().filter_map(|i| policy.rule_sets.get(*i)) {
+    for source in sources {
         match source {
             RuleSetSource::Baseline { directory: None } => {
                 roots.extend(BASELINE.iter().map(|(n, _)| *n).filter(|n| n.ends_with(".conf")).map(str::to_owned))

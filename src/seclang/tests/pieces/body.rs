@@ -37,6 +37,7 @@ fn json_is_flattened_and_equal_keys_are_both_seen() {
             ("json.a.b.0", "x"),
             ("json.a.b.1", "1.5e3"),
             ("json.a.b.2.c", ""),
+            ("json.a.b", "3"),
             ("json.a", "true"),
             ("json.e", ""),
             ("json.f", ""),
@@ -202,7 +203,9 @@ fn multipart_mistakes_end_the_reading() {
     assert!(error(&good, "multipart/form-data; boundary=a; boundary=b").contains("more than one"));
     assert!(error(&good, "multipart/form-data; boundary=a\u{1}b").contains("byte"));
     assert!(error(&good, "multipart/form-data; boundary=").contains("empty"));
-    assert!(error(&good, "multipart/form-data; xboundary=xyz").contains("another name"));
+    assert!(error(&good, "multipart/form-data; xboundary=xyz").contains("no boundary"));
+    assert!(error(&good, "multipart/form-data; boundary=a,boundary=b").contains("more than one"));
+    assert_eq!(error(&good.replace("xyz", "boundary"), "multipart/form-data; charset=utf-8; boundary=boundary"), "");
     assert!(error(&good, "multipart/mixed; boundary=xyz").contains("not multipart/form-data"));
     assert!(error(&field("a", "1"), kind).contains("last boundary"));
     assert!(error("nothing", kind).contains("does not come"));
