@@ -1,14 +1,15 @@
 //! One link of a chain: its values, their transformations, the operator.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Run;
 use crate::collections::Collections;
 use crate::limits;
-use crate::operator::{Captures, Matched};
-use crate::ruleset::{Link, Test};
+use crate::operator::{Captures, Matched, Rx};
+use crate::ruleset::{Check, Link, Test};
 use crate::target::{Selector, Target};
 use crate::transaction::Transaction;
 use crate::transform::Transformation;
@@ -114,7 +115,14 @@ impl Transaction {
             return None;
         }
         let mut captures = link.capture.then(Captures::default);
-        let answer = match test.operator.matches(value, expanded.as_deref(), captures.as_mut()) {
+        let matched = match &test.check {
+            Check::Operator(operator) => operator.matches(value, expanded.as_deref(), captures.as_mut()),
+            Check::Pattern => match self.pattern(&expanded.unwrap_or_default()) {
+                Ok(pattern) => pattern.matches(value, captures.as_mut()),
+                Err(reason) => Matched::Error(reason),
+            },
+        };
+        let answer = match matched {
             Matched::Error(reason) => {
                 self.error(Cause::Operator, Some(run.rule.id), reason);
                 let one = Bytes::from_static(b"1");
@@ -129,6 +137,20 @@ impl Transaction {
         }
         let captures = captures.filter(|captures| !captures.is_empty());
         Some(Answer::Yes(captures.and_then(|captures| self.capture(&captures))))
+    }
+
+    /// A pattern that has just been expanded, built once for each text of a transaction.
+    fn pattern(&mut self, text: &Bytes) -> Result<Arc<Rx>, String> {
+        if let Some(known) = self.state.patterns.get(text) {
+            return Ok(Arc::clone(known));
+        }
+        if text.len() > limits::DYNAMIC_PATTERN_BYTES_MAX || self.state.patterns.len() >= limits::DYNAMIC_PATTERNS_MAX {
+            return Err("the pattern is too long after expansion, or there are too many".to_owned());
+        }
+        let readable = std::str::from_utf8(text).map_err(|_| "the pattern is not UTF-8 after expansion".to_owned())?;
+        let pattern = Arc::new(Rx::compile(readable)?);
+        self.state.patterns.insert(text.clone(), Arc::clone(&pattern));
+        Ok(pattern)
     }
 
     /// Puts captures into TX:0 to TX:9 and takes out those of earlier rules behind them.

@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use crate::action::{Allow, Switch};
 use crate::body::multipart;
 use crate::limits;
+use crate::operator::Rx;
 use crate::ruleset::RuleSet;
 use crate::target::Target;
 use crate::value::{Entry, Table};
@@ -147,6 +148,8 @@ pub(crate) struct State {
     pub(crate) sanitised: Vec<(Arc<str>, Bytes)>,
     pub(crate) session_id: Bytes,
     pub(crate) user_id: Bytes,
+    /// Patterns built for this transaction, by their text.
+    pub(crate) patterns: BTreeMap<Bytes, Arc<Rx>>,
     pub(crate) current_rule: Option<u32>,
     pub(crate) phase: Option<Phase>,
 }

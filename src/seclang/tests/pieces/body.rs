@@ -37,6 +37,7 @@ fn json_is_flattened_and_equal_keys_are_both_seen() {
             ("json.a.b.0", "x"),
             ("json.a.b.1", "1.5e3"),
             ("json.a.b.2.c", ""),
+            ("json.a.b", "3"),
             ("json.a", "true"),
             ("json.e", ""),
             ("json.f", ""),
