@@ -10,6 +10,7 @@ pub mod refusal;
 
 // F1: settings, records, framing
 pub mod audit;
+pub mod identity;
 pub mod policy;
 pub mod wire;
 

@@ -7,3 +7,4 @@ mod floors;
 mod tls;
 mod tools;
 mod upstream;
+mod wire;
