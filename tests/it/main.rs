@@ -1,3 +1,5 @@
 //! The one integration test binary. Each module says in its first line what belongs there.
 
+mod check;
 mod floors;
+mod policy;
