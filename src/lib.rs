@@ -10,11 +10,16 @@ pub mod refusal;
 
 // F1: settings, records, framing
 pub mod audit;
+pub mod identity;
 pub mod policy;
 pub mod wire;
 
-// F3: what the layers hand to each other
+// F3: what the layers hand to each other, certificates
 pub mod evidence;
+pub mod tls;
+
+// F4: connections to backends
+pub mod upstream;
 
 // F5: the layers
 pub mod layers;

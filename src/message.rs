@@ -78,6 +78,9 @@ pub struct Peer {
     pub attachments: Mutex<http::Extensions>,
 }
 
+/// The hold on a connection whose next answer may be a 101 (RFC 9110 section 7.8).
+pub type Upgrade = hyper::upgrade::OnUpgrade;
+
 /// A request on its way down the stack.
 #[derive(Debug)]
 pub struct Request {
@@ -104,7 +107,7 @@ pub struct Request {
     /// What the wire refused it for; such a request is masked and audited, and goes no further.
     pub refusal: Option<Refusal>,
     /// The hold on the client's connection, where the client asked for an upgrade (RFC 9110 section 7.8).
-    pub upgrade: Option<hyper::upgrade::OnUpgrade>,
+    pub upgrade: Option<Upgrade>,
 }
 
 /// A response on its way up the stack.

@@ -4,18 +4,19 @@ use crate::audit::{Action, Decision, Record, Trail};
 use crate::clock::Moment;
 use crate::diagnostic::Diagnostic;
 use crate::evidence::{Caller, Mapped};
-use crate::layers::audit_wrap::{AuditWrap, OpenRecord};
+use crate::layers::audit_wrap::{AuditWrap, OpenRecord, TunnelRecord};
 use crate::layers::basic_auth::BasicAuth;
 use crate::layers::door::Door;
 use crate::layers::error_mask::{Asked, ErrorMask};
-use crate::layers::forwarding::{Forwarded, Forwarding};
+use crate::layers::forwarding::{Ends, Forwarded, Forwarding};
 use crate::layers::inspection::Inspection;
 use crate::layers::ntlm_block::NtlmBlock;
 use crate::layers::rate_limit::{Key, RateLimit};
 use crate::message::{Request, Response};
 use crate::policy::{Map, OnAuditFailure, Policy};
 use crate::refusal::Refusal;
-use crate::upstream::Upstreams;
+use crate::upstream::{Upstreams, splice};
+use crate::limits::TUNNEL_IDLE_TIMEOUT;
 use std::sync::Arc;
 
 /// All layers of one policy, in order. One per runtime thread; what must be shared between threads is shared inside.
@@ -45,19 +46,19 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Reads the files that the policy names: passwords, groups, rules.
+    /// Reads the files that the policy names: passwords, groups, rules. What `previous` has counted and proven goes on.
     ///
     /// # Errors
     /// Every mistake in them.
-    pub fn new(policy: &Policy) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+    pub fn new(policy: &Policy, previous: Option<&Self>) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut mistakes = Vec::new();
         let mut warnings = Vec::new();
-        let basic_auth = BasicAuth::new(policy).map_err(|d| mistakes.extend(d)).ok();
+        let basic_auth = BasicAuth::new(policy, previous.map(|p| &*p.basic_auth)).map_err(|d| mistakes.extend(d)).ok();
         let inspection = Inspection::new(policy).map_err(|d| mistakes.extend(d)).ok();
         match (basic_auth, inspection) {
-            (Some((basic_auth, notes)), Some((inspection, more))) if mistakes.is_empty() => {
+            (Some(basic_auth), Some((inspection, notes))) if mistakes.is_empty() => {
+                warnings.extend_from_slice(basic_auth.warnings());
                 warnings.extend(notes);
-                warnings.extend(more);
                 let rate_limit = Arc::new(RateLimit::new(policy));
                 Ok((Self { basic_auth: Arc::new(basic_auth), rate_limit, inspection: Arc::new(inspection) }, warnings))
             }
@@ -70,6 +71,7 @@ impl Shared {
 #[derive(Default)]
 struct Reached {
     mapped: Option<Mapped>,
+    caller: Option<Caller>,
 }
 
 impl Reached {
@@ -83,7 +85,7 @@ impl Stack {
     ///
     /// # Errors
     /// A page or a backend setting that cannot be used.
-    pub fn new(policy: &Policy, shared: &Shared, upstreams: Upstreams, trail: Trail) -> Result<Self, String> {
+    pub fn new(policy: &Policy, shared: &Shared, upstreams: Arc<Upstreams>, trail: Trail) -> Result<Self, String> {
         Ok(Self {
             audit: AuditWrap::new(trail.clone()),
             error_mask: ErrorMask::new(policy)?,
@@ -104,7 +106,7 @@ impl Stack {
         let mut record = self.audit.open(&mut request);
         let mut reached = Reached::default();
         let outcome = self.walk(request, &mut record, &mut reached).await;
-        self.leave(outcome, asked, record, &reached)
+        self.leave(outcome, asked, record, reached)
     }
 
     /// The order.
@@ -122,6 +124,7 @@ impl Stack {
 
         // 1  Basic auth: who is it, may they be here
         let caller = self.login(request, mapped, record).await?;
+        let caller: &Caller = reached.caller.insert(caller);
         if !mapped.exists {
             return Err(Refusal::NotMapped);
         }
@@ -134,22 +137,22 @@ impl Stack {
 
         // 4  inspection: the rules, request side
         let started = Moment::now();
-        let inspection = self.inspection.admit(mapped, &caller, no_handshake, request, record).await;
+        let inspection = self.inspection.admit(mapped, caller, no_handshake, request, record).await;
         record.timing.inspection = Some(started.elapsed_micros());
-        let (inspected, transaction) = inspection?;
+        let (inspected, watch) = inspection?;
 
         // 5  forwarding: the one mapped backend; 5' reverse mapping
         let started = Moment::now();
-        let forwarded = self.forwarding.forward(mapped, &caller, inspected, request, record).await;
+        let forwarded = self.forwarding.forward(mapped, inspected, request, record).await;
         record.timing.forwarding = Some(started.elapsed_micros());
         let mut forwarded = forwarded?;
 
         // 4' inspection: the rules, response side
-        forwarded.response = self.inspection.release(mapped, transaction, forwarded.response, record).await?;
+        forwarded.response = self.inspection.release(mapped, watch, forwarded.response).await?;
 
         // 2' NTLM/Negotiate block: backend challenges stripped; 1' a backend login behind ours is a conflict
         let integrated = self.ntlm_block.release(&mapped.map, &mut forwarded.response, record)?;
-        self.basic_auth.release(&mapped.map, &caller, &mut forwarded.response, record)?;
+        self.basic_auth.release(&mapped.map, caller, &mut forwarded.response, record)?;
         if integrated {
             self.forwarding.keep_pinned(request);
         }
@@ -166,7 +169,7 @@ impl Stack {
     }
 
     /// The way out: error masking, then the record.
-    fn leave(&self, outcome: Result<Forwarded, Refusal>, asked: Asked, mut record: OpenRecord, reached: &Reached) -> Response {
+    fn leave(&self, outcome: Result<Forwarded, Refusal>, asked: Asked, mut record: OpenRecord, reached: Reached) -> Response {
         let map = reached.map();
         let (mut response, tunnel) = match (outcome, map) {
             (Ok(forwarded), Some(map)) => {
@@ -183,10 +186,24 @@ impl Stack {
             None => record.close_with(response),
             Some(tunnel) => {
                 let (response, end) = record.tunnel(response);
-                self.forwarding.splice(tunnel, end);
+                self.join(tunnel, end, reached);
                 response
             }
         }
+    }
+
+    /// Joins the two ends of a tunnel once the client has its 101, until one side ends or the user may no longer come in.
+    fn join(&self, ends: Ends, end: TunnelRecord, reached: Reached) {
+        let (basic_auth, idle) = (Arc::clone(&self.basic_auth), TUNNEL_IDLE_TIMEOUT);
+        tokio::spawn(async move {
+            let (Ok(client), Ok(backend)) = tokio::join!(ends.client, ends.backend) else { return };
+            let still_allowed = || match (&reached.mapped, &reached.caller) {
+                (Some(mapped), Some(caller)) => basic_auth.still_allowed(&mapped.map, caller),
+                _ => false,
+            };
+            let report = splice(client, backend, idle, still_allowed).await;
+            end.close(report.bytes_up, report.bytes_down, report.end.name());
+        });
     }
 
     /// The map that a URL leads to, for `auth whocan`.

@@ -2,4 +2,4 @@
 
 mod record;
 
-pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Record, RuleMatch, Timing, UpstreamOutcome};
+pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome};

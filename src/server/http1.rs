@@ -37,7 +37,7 @@ where
         }
     });
     let mut builder = http1::Builder::new();
-    builder.keep_alive(true).half_close(true).max_headers(16);
+    builder.keep_alive(true).max_headers(16);
     let connection = builder.serve_connection(TokioIo::new(wire), service).with_upgrades();
     let mut connection = pin!(connection);
     let mut drain = worker.drain();

@@ -5,13 +5,16 @@ mod connections;
 mod drain;
 mod http1;
 mod http2;
+mod named;
 mod outgoing;
 mod timed_body;
 mod worker;
 
-use crate::audit::{Settings as TrailSettings, Trail};
+use crate::audit::{Redactor, Settings as TrailSettings, Trail};
 use crate::clock::Moment;
 use crate::diagnostic::Diagnostic;
+use crate::layers::basic_auth::FileChange;
+use crate::layers::error_mask::ErrorMask;
 use crate::limits;
 use crate::policy::{self, Policy};
 use crate::stack::{Shared, Stack};
@@ -76,13 +79,29 @@ pub struct Prepared {
 /// # Errors
 /// All mistakes of all files in one list.
 pub fn prepare(path: &Path) -> Result<Prepared, Vec<Diagnostic>> {
-    let (policy, mut warnings) = policy::load(path)?;
-    let mut mistakes = Vec::new();
-    let shared = Shared::new(&policy).map_err(|d| mistakes.extend(d)).ok();
+    prepare_after(path, None)
+}
+
+fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec<Diagnostic>> {
+    let examined = policy::file::examine(path, &policy::file::Disk);
+    let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
+    let mut sort = |found: Vec<Diagnostic>, mistakes: &mut Vec<Diagnostic>| {
+        for diagnostic in found {
+            if diagnostic.is_error() { mistakes.push(diagnostic) } else { warnings.push(diagnostic) }
+        }
+    };
+    sort(examined.diagnostics, &mut mistakes);
     let now = i64::try_from(Moment::now().unix_micros / 1_000_000).unwrap_or(i64::MAX);
+    let Some(policy) = examined.policy else {
+        // The files it names are looked at all the same, so that one run shows every mistake.
+        sort(named::check(&examined.named, now), &mut mistakes);
+        return Err(mistakes);
+    };
+    let shared = Shared::new(&policy, previous).map_err(|found| sort(found, &mut mistakes)).ok();
     let (tls, found) = if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
-    for diagnostic in found {
-        if diagnostic.is_error() { mistakes.push(diagnostic) } else { warnings.push(diagnostic) }
+    sort(found, &mut mistakes);
+    if let Err(found) = ErrorMask::new(&policy) {
+        mistakes.push(Diagnostic::file(&policy.path, found, "make the page readable, or leave out `pages`"));
     }
     if let Err(found) = Upstreams::new(&policy) {
         mistakes.extend(found);
@@ -120,7 +139,7 @@ impl Gateway {
         let Prepared { policy, shared, tls, .. } = prepared;
         let system = |what: &str, e: &dyn std::fmt::Display| StartError::System(format!("{what}: {e}"));
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let trail = Trail::open(trail_settings(&policy)).map_err(|e| system(&policy.audit.directory.display().to_string(), &e))?;
+        let trail = trail_settings(&policy).and_then(Trail::open).map_err(|e| system(&policy.audit.directory.display().to_string(), &e))?;
         let tls = match &tls {
             Some(prepared) => Some(Arc::new(ServerTls::new(prepared).map_err(StartError::System)?)),
             None => None,
@@ -141,9 +160,10 @@ impl Gateway {
             }
             addresses.push((address, listener.tls));
         }
+        let upstreams = Arc::new(Upstreams::new(&policy).map_err(StartError::Policy)?);
         let mut workers = Vec::with_capacity(threads);
         for _ in 0..threads {
-            let generation = generation(&policy, &shared, tls.as_ref(), &trail)?;
+            let generation = generation(&policy, &shared, &upstreams, tls.as_ref(), &trail)?;
             workers.push(Arc::new(Worker::new(generation, Arc::clone(&connections), drain.clone(), trail.clone())));
         }
         let handles = workers.iter().zip(sockets).enumerate().map(|(n, (worker, sockets))| spawn(n, Arc::clone(worker), sockets)).collect::<Result<_, _>>();
@@ -181,12 +201,13 @@ impl Gateway {
     /// # Errors
     /// The mistakes; also a change of listeners, which needs a restart.
     pub fn reload(&self) -> Result<Vec<Diagnostic>, StartError> {
-        let Prepared { policy, warnings, shared, tls } = prepare(&self.path).map_err(StartError::Policy)?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1)).map_err(StartError::Policy)?;
         if policy.listeners != current.0.listeners || policy.audit.directory != current.0.audit.directory {
             return Err(StartError::System("listeners and the audit folder change only with a restart; nothing was reloaded".into()));
         }
-        let fresh = self.workers.iter().map(|_| generation(&policy, &shared, self.tls.as_ref(), &self.trail)).collect::<Result<Vec<_>, _>>()?;
+        let upstreams = Arc::new(Upstreams::new(&policy).map_err(StartError::Policy)?);
+        let fresh = self.workers.iter().map(|_| generation(&policy, &shared, &upstreams, self.tls.as_ref(), &self.trail)).collect::<Result<Vec<_>, _>>()?;
         if let (Some(own), Some(prepared)) = (&self.tls, &tls) {
             own.swap(prepared).map_err(StartError::System)?;
         }
@@ -201,8 +222,21 @@ impl Gateway {
     /// [`limits::AUTH_FILES_POLL_INTERVAL`].
     pub fn housekeeping(&self) {
         let shared = self.current.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
-        for diagnostic in shared.basic_auth.poll_files() {
-            tracing::error!("a password or group file was not taken up, the old one stays in force:\n{diagnostic}");
+        for change in shared.basic_auth.reload_files() {
+            match change {
+                FileChange::Changed { users, count, warnings } => {
+                    tracing::info!(file = %users.display(), users = count, "took up a changed password or group file");
+                    for warning in warnings {
+                        tracing::warn!("{warning}");
+                    }
+                }
+                FileChange::Broken { users, diagnostics } => {
+                    tracing::error!(file = %users.display(), "a password or group file is broken, the old one stays in force");
+                    for diagnostic in diagnostics {
+                        tracing::error!("{diagnostic}");
+                    }
+                }
+            }
         }
         shared.rate_limit.forget_idle();
     }
@@ -231,30 +265,40 @@ impl Gateway {
                     let _ = thread.join();
                 }
                 drop(own.workers);
-                own.trail.close();
+                own.trail.stop();
             }
-            Err(shared) => shared.trail.close(),
+            Err(shared) => {
+                shared.trail.stop();
+            }
         }
         drained
     }
 }
 
-fn trail_settings(policy: &Policy) -> TrailSettings {
+fn trail_settings(policy: &Policy) -> io::Result<TrailSettings> {
     let audit = &policy.audit;
-    TrailSettings {
-        directory: audit.directory.clone(),
+    let names = |list: &[String]| list.to_vec();
+    let (parameters, headers) = (names(&audit.redact_parameters), names(&audit.redact_headers));
+    let redactor = Redactor::new(
+        parameters.iter().map(String::as_str),
+        headers.iter().map(String::as_str),
+        audit.dangerously_record_unknown_users,
+    )?;
+    Ok(TrailSettings {
         file_bytes_max: audit.file_bytes_max,
         retention_days: audit.retention_days,
-        redact_parameters: audit.redact_parameters.clone(),
-        redact_headers: audit.redact_headers.clone(),
-        dangerously_record_unknown_users: audit.dangerously_record_unknown_users,
-        ..TrailSettings::default()
-    }
+        ..TrailSettings::new(&audit.directory, redactor)
+    })
 }
 
-fn generation(policy: &Arc<Policy>, shared: &Shared, tls: Option<&Arc<ServerTls>>, trail: &Trail) -> Result<Generation, StartError> {
-    let upstreams = Upstreams::new(policy).map_err(StartError::Policy)?;
-    let stack = Stack::new(policy, shared, upstreams, trail.clone()).map_err(StartError::System)?;
+fn generation(
+    policy: &Arc<Policy>,
+    shared: &Shared,
+    upstreams: &Arc<Upstreams>,
+    tls: Option<&Arc<ServerTls>>,
+    trail: &Trail,
+) -> Result<Generation, StartError> {
+    let stack = Stack::new(policy, shared, Arc::clone(upstreams), trail.clone()).map_err(StartError::System)?;
     let client = &policy.limits;
     let wire_limits = Arc::new(wire::Limits {
         request_line_bytes_max: client.request_line_bytes_max,

@@ -38,8 +38,8 @@ pub(super) fn judge(method: &[u8], target: &[u8], version: &[u8]) -> Result<Vers
         return Err(Refusal::MalformedRequestLine);
     }
     if version.is_empty() {
-        // Two words are HTTP/0.9, unless the line ends in a space, is one word, or names its version where the target belongs.
-        let simple = !target.is_empty() && !names_http(target);
+        // Two words are HTTP/0.9, unless the second is a version; a full line with a space at its end is not.
+        let simple = !target.is_empty() && !target.contains(&b' ') && !names_http(target);
         return Err(if simple { Refusal::VersionMissing } else { Refusal::MalformedRequestLine });
     }
     let version = match version {

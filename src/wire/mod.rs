@@ -17,17 +17,19 @@
 
 mod chunked;
 mod fields;
+mod filter;
 mod handle;
 mod head;
 mod host;
-mod io;
 mod line;
 mod neutral;
 mod pace;
+mod read;
 mod table;
+mod write;
 
+pub use filter::{Wire, wire};
 pub use handle::{Arrived, Framing, Handle, Turn, Version};
-pub use io::{Wire, wire};
 
 use crate::limits;
 use std::time::Duration;

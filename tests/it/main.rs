@@ -3,3 +3,7 @@
 mod check;
 mod floors;
 mod policy;
+mod backend;
+mod floors;
+mod upstream;
+mod wire;

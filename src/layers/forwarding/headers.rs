@@ -183,7 +183,9 @@ pub(super) fn to_client(headers: &mut HeaderMap, via: Via, answered: Version, ps
         Via::Block => drop(headers.remove(VIA)),
         Via::On => append_via(headers, answered, pseudonym),
         Via::Full => {
-            if let Ok(value) = HeaderValue::try_from(format!("{} {pseudonym} (Portcullis/{})", version(answered), env!("CARGO_PKG_VERSION"))) {
+            if let Ok(value) =
+                HeaderValue::try_from(format!("{} {pseudonym} (Portcullis/{})", version(answered), env!("CARGO_PKG_VERSION")))
+            {
                 headers.append(VIA, value);
             }
         }

@@ -1,18 +1,15 @@
-//! The wire as a stream: what the HTTP library reads and writes.
+//! The reading side of the wire: heads, bodies, the wait between them.
 
 use super::chunked::Chunked;
-use super::handle::{Shared, Upgrade};
-use super::head::HeadParser;
-use super::pace::{Pace, Timer, later};
-use super::{Arrived, Framing, Handle, Limits, Turn, Version, neutral};
-use crate::clock::Moment;
+use super::filter::{Phase, Wire};
+use super::handle::Upgrade;
+use super::pace::later;
 use crate::refusal::Refusal;
-use bytes::{Buf, Bytes, BytesMut};
-use std::io::{self, ErrorKind, IoSlice};
+use bytes::{Buf, BytesMut};
+use std::io::{self, ErrorKind};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::time::Instant;
 
 /// Bytes read ahead at a time; also what is held of a pipelining client while its first request is served.
@@ -20,143 +17,7 @@ const READ_AHEAD_BYTES: usize = 16 * 1024;
 /// Chunks with more to come than this are read straight into the library's buffer.
 const DIRECT_BYTES_MIN: u64 = 4 * 1024;
 
-#[derive(Debug)]
-enum Phase {
-    /// Between requests, or inside a head.
-    Head,
-    /// Inside a body of known length; bytes to come.
-    Length(u64),
-    Chunked(Chunked),
-    /// The request is complete and being served; also where an upgrade waits for its answer.
-    Serving,
-    /// A refused head was handed on. Its answer ends the connection; nothing is read.
-    Refused(Instant),
-    /// To be reported by the next read.
-    Failed(Refusal),
-    Closed,
-    Transparent,
-}
-
-/// A client's stream with the framing filter on it. See the module for what it promises.
-pub struct Wire<S> {
-    stream: S,
-    limits: Arc<Limits>,
-    shared: Arc<Shared>,
-    phase: Phase,
-    parser: HeadParser,
-    /// Read and not yet used.
-    buffer: BytesMut,
-    /// Of the neutral head, to be handed on.
-    out: Bytes,
-    /// The stream has ended.
-    ended: bool,
-    /// The present request is the connection's last (RFC 9112 section 9.6).
-    last: bool,
-    /// The client has sent something that nobody will read.
-    unread: bool,
-    /// When the head's first byte came; for a connection's first head, when the connection began.
-    head_since: Option<Instant>,
-    idle_since: Instant,
-    pace: Pace,
-    read_timer: Timer,
-    write_timer: Timer,
-    /// Since when a write has made no progress.
-    write_since: Option<Instant>,
-    shut: bool,
-    linger_until: Option<Instant>,
-    lingered: usize,
-}
-
-/// Puts the filter on `stream`, of which nothing must have been read. The first head's time starts now.
-pub fn wire<S>(stream: S, limits: Arc<Limits>) -> (Wire<S>, Handle) {
-    let shared = Arc::<Shared>::default();
-    let now = Instant::now();
-    let wire = Wire {
-        stream,
-        limits,
-        shared: Arc::clone(&shared),
-        phase: Phase::Head,
-        parser: HeadParser::default(),
-        buffer: BytesMut::new(),
-        out: Bytes::new(),
-        ended: false,
-        last: false,
-        unread: false,
-        head_since: Some(now),
-        idle_since: now,
-        pace: Pace::default(),
-        read_timer: Timer::default(),
-        write_timer: Timer::default(),
-        write_since: None,
-        shut: false,
-        linger_until: None,
-        lingered: 0,
-    };
-    (wire, Handle(shared))
-}
-
 impl<S> Wire<S> {
-    /// The stream beneath, for its addresses and its TLS session.
-    pub fn get_ref(&self) -> &S {
-        &self.stream
-    }
-
-    /// Ends the head at `bytes`, hands it to the service and its neutral form to the library.
-    fn hand_on(&mut self, bytes: usize) {
-        let raw = self.buffer.split_to(bytes.min(self.buffer.len())).freeze();
-        if self.buffer.is_empty() {
-            // An empty rest would keep the head's memory alive while the connection idles.
-            self.buffer = BytesMut::new();
-        }
-        let parsed = std::mem::take(&mut self.parser).finish(raw);
-        let refused = parsed.refusal.is_some();
-        (self.out, self.phase) = if refused {
-            (Bytes::from_static(neutral::REFUSED), Phase::Refused(Instant::now()))
-        } else {
-            let phase = match parsed.body {
-                Framing::None | Framing::Length(0) => Phase::Serving,
-                Framing::Length(length) => Phase::Length(length),
-                Framing::Chunked => Phase::Chunked(Chunked::new()),
-            };
-            (neutral::head(&parsed), phase)
-        };
-        self.last = parsed.close || (parsed.version == Version::Http10 && !parsed.keep_alive);
-        self.head_since = None;
-        self.pace = Pace::default();
-        let upgrade = parsed.upgrade.filter(|_| !refused).map(|place| parsed.head.slice(&place));
-        let mut state = self.shared.lock();
-        state.midway = matches!(self.phase, Phase::Length(_) | Phase::Chunked(_));
-        state.upgrade = if upgrade.is_some() { Upgrade::Asked } else { Upgrade::None };
-        state.queue = Some(Arrived {
-            at: Moment::now(),
-            refusal: parsed.refusal,
-            version: parsed.version,
-            host: parsed.host.map(|place| parsed.head.slice(&place)),
-            expects_continue: parsed.expects_continue,
-            upgrade,
-            body: parsed.body,
-            turn: Turn::default(),
-            head: parsed.head,
-        });
-    }
-
-    fn refuse(&mut self, refusal: Option<Refusal>) {
-        let bytes = self.parser.break_off(&self.buffer, refusal);
-        self.hand_on(bytes);
-    }
-
-    fn body_ended(&mut self) {
-        self.phase = Phase::Serving;
-        self.shared.lock().midway = false;
-    }
-
-    fn close(&mut self) {
-        self.phase = Phase::Closed;
-        self.unread |= !self.buffer.is_empty();
-        self.buffer = BytesMut::new();
-        self.shared.lock().midway = false;
-    }
-
     fn fail(&mut self, refusal: Refusal) -> Poll<io::Result<()>> {
         self.close();
         self.unread = true;
@@ -419,83 +280,5 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
                 }
             }
         }
-    }
-}
-
-impl<S> Wire<S> {
-    /// Watches the time of whatever was written.
-    fn written<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if outcome.is_ready() {
-            self.write_since = None;
-            self.idle_since = Instant::now();
-            return outcome;
-        }
-        let since = *self.write_since.get_or_insert_with(Instant::now);
-        ready!(self.write_timer.poll(cx, later(since, self.limits.write_timeout)));
-        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the client does not read")))
-    }
-
-    /// Whether the client may still be sending what nobody will read.
-    fn must_linger(&self) -> bool {
-        let unread = match self.phase {
-            Phase::Transparent => false,
-            Phase::Head | Phase::Serving => !self.buffer.is_empty(),
-            Phase::Closed => self.unread,
-            Phase::Length(_) | Phase::Chunked(_) | Phase::Refused(_) | Phase::Failed(_) => true,
-        };
-        unread && !self.ended
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let outcome = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.written(cx, outcome)
-    }
-
-    fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let outcome = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
-        this.written(cx, outcome)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let outcome = Pin::new(&mut this.stream).poll_flush(cx);
-        this.written(cx, outcome)
-    }
-
-    /// Closes the sending side, then reads and drops for a while what a refused client is still sending: closing a socket with
-    /// unread bytes resets the connection, and the answer is lost with it (RFC 9112 section 9.6).
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        if !this.shut {
-            let outcome = Pin::new(&mut this.stream).poll_shutdown(cx);
-            ready!(this.written(cx, outcome))?;
-            this.shut = true;
-        }
-        let until = match this.linger_until {
-            Some(until) => until,
-            None if this.must_linger() => *this.linger_until.insert(later(Instant::now(), this.limits.linger_timeout)),
-            None => return Poll::Ready(Ok(())),
-        };
-        while !this.ended && this.lingered < this.limits.linger_bytes_max {
-            let mut space = [0u8; 4096];
-            let mut scratch = ReadBuf::new(&mut space);
-            match Pin::new(&mut this.stream).poll_read(cx, &mut scratch) {
-                Poll::Ready(Ok(())) if !scratch.filled().is_empty() => this.lingered += scratch.filled().len(),
-                Poll::Ready(_) => this.ended = true,
-                Poll::Pending => {
-                    ready!(this.read_timer.poll(cx, until));
-                    this.ended = true;
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
     }
 }
