@@ -1,6 +1,9 @@
 //! The one integration test binary. Each module says in its first line what belongs there.
 
 mod backend;
+mod check;
 mod floors;
+mod floors;
+mod policy;
 mod upstream;
 mod wire;
