@@ -3,13 +3,11 @@
 
 mod backend;
 mod certificates;
+mod check;
 mod deeper_upstream;
 mod floors;
+mod policy;
 mod tls;
 mod tools;
-mod check;
-mod floors;
-mod floors;
-mod policy;
 mod upstream;
 mod wire;

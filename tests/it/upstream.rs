@@ -363,6 +363,44 @@ async fn a_body_goes_with_its_declared_length_and_its_connection_is_used_again()
 }
 
 #[tokio::test]
+async fn framing_headers_that_do_not_fit_the_body_never_reach_a_backend() {
+    let backend = Backend::start(|_| ok("")).await;
+    let way = Way::to_one(&backend);
+    let cases: [(&'static str, &[(&'static str, &'static str)]); 8] = [
+        ("", &[("content-length", "5")]),
+        ("four", &[("content-length", "5")]),
+        ("four", &[("content-length", "3")]),
+        ("four", &[("content-length", "+4")]),
+        ("four", &[("content-length", "four")]),
+        ("four", &[("content-length", "4"), ("content-length", "4")]),
+        ("four", &[("transfer-encoding", "chunked")]),
+        ("", &[("transfer-encoding", "chunked"), ("content-length", "0")]),
+    ];
+    for (body, headers) in cases {
+        let mut exchange = way.exchange(Method::POST, "/", Body::full(body));
+        for (name, value) in headers {
+            exchange.headers.append(*name, HeaderValue::from_static(value));
+        }
+        assert_eq!(way.send(exchange).await.0.unwrap_err(), Refusal::Internal, "{body} {headers:?}");
+    }
+    assert_eq!(backend.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_body_shorter_than_declared_ends_its_connection_before_the_next_request() {
+    let backend = Backend::start(|_| ok("")).await;
+    let way = Way::to_one(&backend);
+    let (give, body) = fed();
+    let mut exchange = way.exchange(Method::POST, "/", body);
+    exchange.headers.insert("content-length", HeaderValue::from_static("50"));
+    tokio::spawn(async move { give.send(Ok(Bytes::from_static(b"short"))).await });
+    assert!(way.send(exchange).await.0.is_err());
+    backend.wait_for_open(0).await;
+    assert!(backend.requests().is_empty());
+    assert_eq!(way.fetch("/next").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_client_that_breaks_off_its_body_is_at_fault_and_the_backend_sees_no_whole_request() {
     let backend = Backend::start(|_| ok("whole")).await;
     let way = Way::to_one(&backend);
