@@ -3,7 +3,5 @@
 mod backend;
 mod check;
 mod floors;
-mod floors;
-mod policy;
 mod upstream;
 mod wire;
