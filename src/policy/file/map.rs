@@ -153,11 +153,13 @@ fn transport(ctx: &Ctx<'_>, at: &Span, level: &Level, map: &Map, of_site: &OfSit
             let help = "name the site, or write https = \"only\"";
             report.error(at, "a redirect goes to the site's own name, and \"*\" is none", help);
         }
-        Https::Either if around.plain && map.auth.require.names_users() => {
-            if !level.auth.dangerously_allow_basic_over_http.as_ref().is_some_and(|f| f.value) {
-                let help = "write https = \"only\" or \"redirect\", or auth = { dangerously_allow_basic_over_http = true }";
-                report.error(at, "passwords would be asked for over plain HTTP", help);
-            }
+        Https::Either
+            if around.plain
+                && map.auth.require.names_users()
+                && !level.auth.dangerously_allow_basic_over_http.as_ref().is_some_and(|f| f.value) =>
+        {
+            let help = "write https = \"only\" or \"redirect\", or auth = { dangerously_allow_basic_over_http = true }";
+            report.error(at, "passwords would be asked for over plain HTTP", help);
         }
         _ => {}
     }
