@@ -91,7 +91,7 @@ fn write_self_signed(command: &SelfSigned) -> Result<(PathBuf, PathBuf), (i32, S
     let (certificate, key) = self_signed(&command.names, command.days).map_err(|e| match e {
         SelfSignedError::NoName | SelfSignedError::Failed(_) => (USAGE, e.to_string()),
     })?;
-    let stem = command.names.first().map_or_else(String::new, |name| name.replace('*', "_").replace(':', "_"));
+    let stem = command.names.first().map_or_else(String::new, |name| name.replace(['*', ':'], "_"));
     let certificate_path = command.out.join(format!("{stem}.crt"));
     let key_path = command.out.join(format!("{stem}.key"));
     if !command.force {

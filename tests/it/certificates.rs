@@ -320,3 +320,27 @@ fn a_self_signed_certificate_is_made_only_for_names() {
         assert!(portcullis::tls::self_signed(&names, 1).is_err(), "{bad:?}");
     }
 }
+
+/// The exit code and standard output of `portcullis cert ...`.
+fn cert(arguments: &[&str]) -> (i32, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis")).arg("cert").args(arguments).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_cert_command_makes_a_certificate_and_tells_its_state() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let (code, said) = cert(&["self-signed", "a.example", "*.a.example", "--out", out, "--days", "30"]);
+    let file = format!("{out}/a.example.crt");
+    assert_eq!((code, said.contains(&file)), (0, true), "{said}");
+    assert_eq!(cert(&["self-signed", "a.example", "--out", out]).0, 1, "it is there already");
+    assert_eq!(cert(&["self-signed"]).0, 2);
+    let (code, said) = cert(&["status", &file, "--format", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &status["names"], &status["expired"]), (0, &serde_json::json!(["a.example", "*.a.example"]), &serde_json::json!(false)));
+    assert_eq!(cert(&["self-signed", "a.example", "--out", out, "--days", "5", "--force"]).0, 0);
+    let (code, said) = cert(&["status", &file]);
+    assert_eq!((code, said.contains("4 days left") || said.contains("5 days left")), (1, true), "{said}");
+    assert_eq!(cert(&["status", &format!("{out}/missing.crt")]).0, 2);
+}

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 /// Where a program is. Without it a test says so and ends; under CI, where everything is installed, that is a failure.
+#[allow(clippy::print_stdout, reason = "a skipped test must say so")]
 pub(crate) fn tool(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
