@@ -66,6 +66,7 @@ pub struct Transaction {
     pub(crate) found: Found,
     pub(crate) state: State,
     pub(crate) matches: Vec<Match>,
+    pub(crate) matches_total: u64,
     pub(crate) errors: Vec<EngineError>,
     pub(crate) errors_total: u64,
     pub(crate) intervention: Option<Intervention>,
@@ -189,6 +190,7 @@ impl Transaction {
             found: Found::default(),
             state: State { removed, ..State::default() },
             matches: Vec::new(),
+            matches_total: 0,
             errors: Vec::new(),
             errors_total: 0,
             intervention: None,
@@ -222,9 +224,14 @@ impl Transaction {
         }
     }
 
-    /// What matched so far, in order.
+    /// What matched so far, in order; at most [`limits::MATCHES_PER_RULE_MAX`] of a rule and [`limits::MATCHES_MAX`] in all are kept.
     pub fn matches(&self) -> &[Match] {
         &self.matches
+    }
+
+    /// How many matches there were, those not kept included.
+    pub fn matches_total(&self) -> u64 {
+        self.matches_total
     }
 
     /// What the engine could not do so far; at most [`limits::ENGINE_ERRORS_MAX`] are kept.
