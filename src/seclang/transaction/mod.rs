@@ -149,6 +149,8 @@ pub(crate) struct State {
     pub(crate) sanitised: Vec<(Arc<str>, Bytes)>,
     pub(crate) session_id: Bytes,
     pub(crate) user_id: Bytes,
+    /// Names that were resolved for `@rbl`, and whether they have an address.
+    pub(crate) dns: BTreeMap<String, bool>,
     /// Patterns built for this transaction, by their text.
     pub(crate) patterns: BTreeMap<Bytes, Arc<Rx>>,
     pub(crate) current_rule: Option<u32>,
