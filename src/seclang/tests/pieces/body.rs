@@ -252,3 +252,39 @@ proptest! {
         prop_assert!(ours == theirs.is_ok() || differs, "{}: ours {}, theirs {:?}", body, ours, theirs);
     }
 }
+
+#[test]
+fn hostile_bodies_take_no_more_than_linear_time() {
+    const BYTES: usize = 512 * 1024;
+    let limits = Limits { arguments_max: usize::MAX, depth_max: usize::MAX, headers_max: usize::MAX, ..Limits::default() };
+    for seed in [
+        "&",
+        "a=%",
+        "[",
+        "{\"a\":",
+        "[1,",
+        "\"\\",
+        "<a>",
+        "<a ",
+        "<a b='&lt;'/>",
+        "&amp;",
+        "--xyz\r\n",
+        "--xyz\r\n\r\n",
+        "--",
+        "\n",
+        "a:b\n",
+        " \n",
+    ] {
+        for prefix in ["", "<a>", "[", "\"", "--xyz\r\n", "--xyz\r\na:b\r\n\r\n"] {
+            let body: Vec<u8> = prefix.bytes().chain(seed.bytes().cycle()).take(BYTES).collect();
+            let start = std::time::Instant::now();
+            let _ = (
+                url_encoded(&body, b'&', usize::MAX),
+                json::parse(&body, &limits),
+                xml::parse(&body, &limits),
+                multipart::parse(&body, TYPE, &limits),
+            );
+            assert!(start.elapsed().as_secs() < 10, "{prefix:?} and {seed:?} took {:?}", start.elapsed());
+        }
+    }
+}
