@@ -26,6 +26,13 @@ pub struct Place {
     pub length: usize,
 }
 
+impl Place {
+    /// A place in a line that is shown whole.
+    pub fn new(line: usize, column: usize, length: usize) -> Self {
+        Self { line, column, length: length.max(1), indent: column.saturating_sub(1) }
+    }
+}
+
 /// One mistake with its place, if it has one, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {

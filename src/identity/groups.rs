@@ -62,7 +62,7 @@ fn parse_line(
         let chars = |to: usize| line.text.get(..to).unwrap_or(line.text).chars().count();
         let column = line.indent + chars(range.start) + 1;
         let length = (chars(range.end) - chars(range.start)).max(1);
-        report.add(severity, Place { line: line.number, column, length }, shown.clone(), message, help);
+        report.add(severity, Place::new(line.number, column, length), shown.clone(), message, help);
     };
     let whole = 0..line.text.len();
     let Some((group, list)) = line.text.split_once(':') else {

@@ -5,6 +5,10 @@
 mod backend;
 mod check;
 mod floors;
+mod backend;
+mod check;
+mod floors;
+mod floors;
 mod policy;
 mod upstream;
 mod wire;

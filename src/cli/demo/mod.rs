@@ -93,7 +93,7 @@ fn set_up(folder: &Folder, address: SocketAddr, backend: SocketAddr, alice: &str
     let (certificate, key) = tls::self_signed(&names, CERTIFICATE_DAYS).map_err(io::Error::other)?;
     folder.write("demo.pem", &certificate)?;
     folder.write("demo.key", &key)?;
-    let line = |user: &str, password: &str| identity::hash(password, identity::Scheme::Bcrypt).map(|hash| format!("{user}:{hash}\n"));
+    let line = |user: &str, password: &str| identity::password::hash(password.as_bytes(), identity::password::NewScheme::Bcrypt).map(|hash| format!("{user}:{hash}\n"));
     let users = format!("{}{}", line("alice", alice).map_err(io::Error::other)?, line("bob", bob).map_err(io::Error::other)?);
     folder.write("htpasswd", &users)?;
     folder.write("groups", "staff: alice bob\nadmins: alice\n")?;

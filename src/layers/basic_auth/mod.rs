@@ -27,7 +27,7 @@ use crate::message::{Request, Response};
 use crate::policy::require::Asked;
 use crate::policy::{AuthSettings, Map, Policy};
 use crate::refusal::Refusal;
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use http::header::WWW_AUTHENTICATE;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -50,6 +50,12 @@ pub struct BasicAuth {
     stores: Stores,
     warnings: Vec<Diagnostic>,
     keeper: Arc<Keeper>,
+}
+
+impl std::fmt::Debug for BasicAuth {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BasicAuth")
+    }
 }
 
 /// A login that fitted.
@@ -106,7 +112,7 @@ impl BasicAuth {
             Some(false) => return Err(Refusal::AddressNotAllowed),
             Some(true) => anonymous(address, local),
             None if preflight => anonymous(address, local),
-            None => self.login(auth, request, address, local, record).await?,
+            None => self.login(auth, &request.headers, address, local, record).await?,
         };
         headers::set_outgoing(&mut request.headers, &caller, &auth.authorization);
         Ok(caller)
@@ -147,12 +153,12 @@ impl BasicAuth {
     async fn login(
         &self,
         auth: &AuthSettings,
-        request: &Request,
+        headers: &HeaderMap,
         address: IpAddr,
         local: bool,
         record: &mut Record,
     ) -> Result<Caller, Refusal> {
-        let credentials = match credentials::read(&request.headers) {
+        let credentials = match credentials::read(headers) {
             Found::Basic(credentials) => credentials,
             Found::Missing => return Err(self.stranger(auth, address, Refusal::CredentialsMissing)),
             Found::Malformed => {

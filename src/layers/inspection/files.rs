@@ -104,11 +104,7 @@ fn compile<'a>(sources: impl Iterator<Item = &'a RuleSetSource>) -> Result<(Rule
 
 /// The engine's diagnostic as ours: they have the same parts.
 fn ours(theirs: seclang::diagnostic::Diagnostic) -> Diagnostic {
-    let place = (theirs.line > 0).then(|| Place {
-        line: theirs.line as usize,
-        column: theirs.column as usize,
-        length: (theirs.length as usize).max(1),
-    });
+    let place = (theirs.line > 0).then(|| Place::new(theirs.line as usize, theirs.column as usize, theirs.length as usize));
     Diagnostic {
         severity: if theirs.severity == seclang::diagnostic::Severity::Error { Severity::Error } else { Severity::Warning },
         path: theirs.path.into(),
