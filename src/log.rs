@@ -9,7 +9,9 @@ use tracing_subscriber::fmt::MakeWriter;
 /// Keeps the log's writer thread; what is queued is written when it is dropped.
 #[derive(Debug)]
 #[must_use = "the log ends when this is dropped"]
-pub struct Guard(Option<WorkerGuard>);
+pub struct Guard {
+    _writer: Option<WorkerGuard>,
+}
 
 /// Starts the log of this process; a second call leaves the first in place.
 ///
@@ -19,7 +21,7 @@ pub fn start(settings: &Log) -> io::Result<Guard> {
     let filter = EnvFilter::try_new(&settings.level).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
     let Some(folder) = &settings.directory else {
         install(io::stderr, filter, settings.json);
-        return Ok(Guard(None));
+        return Ok(Guard { _writer: None });
     };
     std::fs::create_dir_all(folder)?;
     let files = tracing_appender::rolling::Builder::new()
@@ -30,7 +32,7 @@ pub fn start(settings: &Log) -> io::Result<Guard> {
         .map_err(io::Error::other)?;
     let (writer, guard) = tracing_appender::non_blocking(files);
     install(writer, filter, settings.json);
-    Ok(Guard(Some(guard)))
+    Ok(Guard { _writer: Some(guard) })
 }
 
 fn install<W>(writer: W, filter: EnvFilter, json: bool)

@@ -89,13 +89,13 @@ fn parse_line(
             let help = "close the quotation mark, or leave it out where the name has no spaces".into();
             return add(report, Severity::Error, range, "this quotation mark is not closed".into(), help);
         };
-        if let Some((path, users)) = users {
-            if users.get(&user).is_none() {
-                let message = format!("{user} is not in {}", path.display());
-                let help =
-                    format!("portcullis auth add {} {}, or take the name out here", shell_word(&path.to_string_lossy()), shell_word(&user));
-                add(report, Severity::Warning, range, message, help);
-            }
+        if let Some((path, users)) = users
+            && users.get(&user).is_none()
+        {
+            let message = format!("{user} is not in {}", path.display());
+            let help =
+                format!("portcullis auth add {} {}, or take the name out here", shell_word(&path.to_string_lossy()), shell_word(&user));
+            add(report, Severity::Warning, range, message, help);
         }
         let groups = members.entry(user).or_default();
         if !groups.iter().any(|g| g == group) {

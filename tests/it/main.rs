@@ -5,10 +5,6 @@
 mod backend;
 mod check;
 mod floors;
-mod backend;
-mod check;
-mod floors;
-mod floors;
 mod policy;
 mod upstream;
 mod wire;

@@ -66,8 +66,8 @@ fn basic(value: &[u8]) -> Option<Credentials> {
     let colon = decoded.iter().position(|&b| b == b':')?;
     let fits = colon > 0 && colon <= USER_NAME_BYTES_MAX && decoded.len() - colon - 1 <= PASSWORD_BYTES_MAX;
     // RFC 7617 section 2: no control characters in either.
-    let credentials = (fits && !decoded.iter().any(u8::is_ascii_control)).then_some(Credentials { decoded, colon });
-    credentials
+
+    (fits && !decoded.iter().any(u8::is_ascii_control)).then_some(Credentials { decoded, colon })
 }
 
 #[cfg(test)]

@@ -48,10 +48,11 @@ impl FileSource for Files {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(|e| e.to_string())? {
             let path = entry.map_err(|e| e.to_string())?.path();
-            if let Some(text) = path.to_str() {
-                if path.is_file() && glob(full.as_bytes(), text.as_bytes()) {
-                    found.push(text.to_owned());
-                }
+            if let Some(text) = path.to_str()
+                && path.is_file()
+                && glob(full.as_bytes(), text.as_bytes())
+            {
+                found.push(text.to_owned());
             }
         }
         found.sort();
