@@ -24,6 +24,10 @@ pub const BODY_BYTES_PER_SECOND_MIN: u64 = 250;
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time a response may wait for the client to read on.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes read and dropped after an answer that the client may not have waited for, so that it sees the answer, not a reset.
+pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// Time for the same; a client on a slow line has had its answer by then.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections over all listeners.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Connections from one address (IPv6: one /64). Offices share an address, so this is generous.
@@ -73,10 +77,66 @@ pub const BACKEND_CONNECTIONS_MAX: usize = 1024;
 /// Time a request waits for a free backend connection under the cap.
 pub const BACKEND_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Rest of a backend member that could not be connected to, before it is tried again in its turn.
+pub const BACKEND_MEMBER_REST: Duration = Duration::from_secs(2);
+/// Least time one of several addresses of a backend gets to connect, so that a dead first one leaves time for the next.
+pub const BACKEND_ADDRESS_TIMEOUT_MIN: Duration = Duration::from_millis(250);
+/// How often idle backend connections are looked through for ones that are over their time.
+pub const BACKEND_IDLE_SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// Independent idle lists per member; runtime threads share one only beyond this number.
+pub const BACKEND_POOL_SHARDS: usize = 16;
+/// Shortest time a looked-up address is believed, whatever its TTL: a TTL of 0 would mean a lookup per connection.
+pub const RESOLVE_TTL_MIN: Duration = Duration::from_secs(1);
+/// Longest time a looked-up address is believed, whatever its TTL.
+pub const RESOLVE_TTL_MAX: Duration = Duration::from_secs(86_400);
+/// How long after its TTL an address still serves while the name servers fail.
+pub const RESOLVE_STALE_MAX: Duration = Duration::from_secs(3_600);
+/// Pause before the next lookup after one that failed.
+pub const RESOLVE_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Addresses of one name that are kept.
+pub const RESOLVE_ADDRESSES_MAX: usize = 16;
+/// Bytes copied at once in each direction of a tunnel.
+pub const TUNNEL_BUFFER_BYTES: usize = 16 * 1024;
+/// Silence in both directions after which a tunnel is closed; WebSocket applications ping every minute or oftener.
+pub const TUNNEL_IDLE_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// How often a tunnel asks whether it may go on; well below [`REMOVED_USER_TUNNEL_TIMEOUT`].
+pub const TUNNEL_CHECK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes of a certificate, key or chain file; bundles of all public authorities have about 250 KB.
+pub const CERTIFICATE_FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Left of a certificate's life when `check`, `cert status` and the log begin to warn.
+pub const CERTIFICATE_EXPIRY_WARNING: Duration = Duration::from_secs(14 * 86_400);
+/// Bits of an RSA key below which it is refused.
+pub const RSA_KEY_BITS_MIN: usize = 2048;
+/// TLS sessions to backends remembered for resumption, per trust setting.
+pub const BACKEND_TLS_SESSIONS_MAX: usize = 256;
+
 /// Bytes of a user name.
 pub const USER_NAME_BYTES_MAX: usize = 255;
 /// Bytes of a password; argon2 and SHA-crypt read all of it, so it is bounded before hashing.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Cheapest bcrypt cost the algorithm has.
+pub const BCRYPT_COST_MIN: u32 = 4;
+/// Costliest bcrypt in a users file, Apache's own `htpasswd` limit: about seven seconds of a core.
+pub const BCRYPT_COST_MAX: u32 = 17;
+/// bcrypt cost of new hashes: about 0.2 s of a core, once per user and cache lifetime.
+pub const BCRYPT_COST_NEW: u32 = 12;
+/// Fewest rounds of `$5$` and `$6$` (crypt(5)).
+pub const SHA_CRYPT_ROUNDS_MIN: u32 = 1_000;
+/// Most rounds of `$5$` and `$6$` in a users file: about a second of a core.
+pub const SHA_CRYPT_ROUNDS_MAX: u32 = 1_000_000;
+/// Rounds of new `$6$` hashes: about 0.1 s of a core.
+pub const SHA_CRYPT_ROUNDS_NEW: u32 = 100_000;
+/// Most memory of an argon2id hash in a users file, in KiB; every hashing thread may hold that much.
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Most passes of an argon2id hash in a users file.
+pub const ARGON2_PASSES_MAX: u32 = 16;
+/// Most lanes of an argon2id hash in a users file; ours run one after the other.
+pub const ARGON2_LANES_MAX: u32 = 16;
+/// Memory of new argon2id hashes in KiB, OWASP's recommendation.
+pub const ARGON2_MEMORY_KIB_NEW: u32 = 19 * 1024;
+/// Passes of new argon2id hashes, OWASP's recommendation.
+pub const ARGON2_PASSES_NEW: u32 = 2;
 /// Proven credentials remembered at once.
 pub const PROVEN_CREDENTIALS_MAX: usize = 20_000;
 /// How long a proven credential is remembered.
@@ -87,6 +147,14 @@ pub const HASH_QUEUE_MAX: usize = 256;
 pub const HASH_QUEUE_PER_ADDRESS_MAX: usize = 8;
 /// Keys remembered by login back-off and the counter of requests without credentials.
 pub const BACKOFF_KEYS_MAX: usize = 65_536;
+/// Time after which a failed login is forgotten, where the back-off it caused does not last longer.
+pub const BACKOFF_MEMORY: Duration = Duration::from_secs(15 * 60);
+/// Failed logins of one user, over all addresses, before further guesses at that user are slowed.
+pub const USER_FAILURES_BEFORE_DELAY: u32 = 10;
+/// The first delay of such a guess; it doubles with every failure.
+pub const USER_DELAY_MIN: Duration = Duration::from_millis(50);
+/// The longest delay of such a guess: a correct password from elsewhere waits this long at most, and is not refused.
+pub const USER_DELAY_MAX: Duration = Duration::from_secs(2);
 /// How often password and group files are looked at for changes.
 pub const AUTH_FILES_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Within this time after a user is removed, tunnels and streams of that user end.
@@ -108,12 +176,27 @@ pub const INSPECTION_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Bytes of any one field of an audit record; longer text is cut and says so.
 pub const RECORD_FIELD_BYTES_MAX: usize = 4 * 1024;
+/// Rules named in one audit record; what comes after them is counted only by the score.
+pub const RECORD_RULES_MAX: usize = 64;
 /// Bytes of records waiting for the disk.
 pub const AUDIT_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one audit file before the next is begun.
 pub const AUDIT_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Rules named in one audit record; what comes after them is counted only by the score.
 pub const RECORD_RULES_MAX: usize = 64;
+
+/// Bytes of `gateway.toml`: thousands of sites fit; more is a wrong file.
+pub const POLICY_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Mistakes shown for one `gateway.toml`: nobody reads on, and a wrong file may have one in every line.
+pub const POLICY_FILE_DIAGNOSTICS_MAX: usize = 500;
+/// Bytes of a `replace_credentials_file`: one user name and password.
+pub const CREDENTIALS_FILE_BYTES_MAX: u64 = 4 * 1024;
+/// Requests without credentials per minute and address: a page of a hundred parts loads before its login is known.
+pub const UNAUTHENTICATED_PER_MINUTE: u32 = 120;
+/// Wrong passwords per user and address before waiting begins: people mistype a few times.
+pub const LOGIN_FAILURES_BEFORE_BACKOFF: u32 = 5;
+/// The longest wait after wrong passwords: 288 guesses a day are none.
+pub const LOGIN_BACKOFF_MAX: Duration = Duration::from_secs(300);
 /// Headers and notes, tags or groups named in one audit record.
 pub const RECORD_LIST_MAX: usize = 64;
 /// Bytes of one line of an audit file that a reader takes for a record; far above what the writer can make.

@@ -9,7 +9,7 @@ use http_body::{Frame, SizeHint};
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 /// The id of one request, on the error page and in the audit record: 48 bits of milliseconds and 80 random bits,
@@ -64,7 +64,7 @@ pub struct TlsSession {
 }
 
 /// The two ends of a client's connection; one value is shared by all its requests.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Peer {
     /// The address the connection came from.
     pub remote: SocketAddr,
@@ -74,7 +74,12 @@ pub struct Peer {
     pub connection: u64,
     /// What TLS agreed on; `None` on a plain listener.
     pub tls: Option<TlsSession>,
+    /// What layers keep for as long as the client's connection lasts (a pinned backend connection).
+    pub attachments: Mutex<http::Extensions>,
 }
+
+/// The hold on a connection whose next answer may be a 101 (RFC 9110 section 7.8).
+pub type Upgrade = hyper::upgrade::OnUpgrade;
 
 /// A request on its way down the stack.
 #[derive(Debug)]
@@ -102,7 +107,7 @@ pub struct Request {
     /// What the wire refused it for; such a request is masked and audited, and goes no further.
     pub refusal: Option<Refusal>,
     /// The hold on the client's connection, where the client asked for an upgrade (RFC 9110 section 7.8).
-    pub upgrade: Option<hyper::upgrade::OnUpgrade>,
+    pub upgrade: Option<Upgrade>,
 }
 
 /// A response on its way up the stack.
@@ -245,10 +250,10 @@ fn body_error(error: &hyper::Error) -> BodyError {
         if let Some(refusal) = inner.downcast_ref::<Refusal>() {
             return BodyError::Refused(refusal.clone());
         }
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            if let Some(refusal) = io.get_ref().and_then(|e| e.downcast_ref::<Refusal>()) {
-                return BodyError::Refused(refusal.clone());
-            }
+        if let Some(io) = inner.downcast_ref::<std::io::Error>()
+            && let Some(refusal) = io.get_ref().and_then(|e| e.downcast_ref::<Refusal>())
+        {
+            return BodyError::Refused(refusal.clone());
         }
         source = inner.source();
     }

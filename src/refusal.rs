@@ -97,6 +97,11 @@ pub enum Refusal {
     MisdirectedTls,
     /// Plain HTTP on a map that is https-only.
     HttpsOnly,
+    /// Plain HTTP on a map that redirects to https.
+    HttpsRedirect {
+        /// The same resource under the configured name.
+        location: String,
+    },
     /// No map for the path, or an exclusion.
     NotMapped,
     /// The spellings of the path could be read as different maps, requires or exclusions.
@@ -150,6 +155,11 @@ pub enum Refusal {
     RuleDenied {
         /// The rule's `status:`, 403 by default.
         status: u16,
+        /// The id of the rule, for the record only.
+        rule: u64,
+    },
+    /// A rule said `drop`: the connection is closed without an answer.
+    RuleDropped {
         /// The id of the rule, for the record only.
         rule: u64,
     },
@@ -222,6 +232,7 @@ impl Refusal {
             | R::ForeignTarget
             | R::MisdirectedTls
             | R::HttpsOnly
+            | R::HttpsRedirect { .. }
             | R::NotMapped
             | R::AmbiguousPath
             | R::BadPath => Layer::Door,
@@ -237,7 +248,7 @@ impl Refusal {
             | R::CrossSite => Layer::BasicAuth,
             R::IntegratedAuthOffered => Layer::NtlmBlock,
             R::RateLimited { .. } | R::TooManyInFlight => Layer::RateLimit,
-            R::RuleDenied { .. } | R::RuleRedirect { .. } | R::BodyTooLarge | R::EngineError => Layer::Inspection,
+            R::RuleDenied { .. } | R::RuleDropped { .. } | R::RuleRedirect { .. } | R::BodyTooLarge | R::EngineError => Layer::Inspection,
             R::BackendUnreachable
             | R::BackendTls
             | R::BackendTimeout
@@ -277,6 +288,7 @@ impl Refusal {
             R::ForeignTarget => "foreign_target",
             R::MisdirectedTls => "misdirected_tls",
             R::HttpsOnly => "https_only",
+            R::HttpsRedirect { .. } => "https_redirect",
             R::NotMapped => "not_mapped",
             R::AmbiguousPath => "ambiguous_path",
             R::BadPath => "bad_path",
@@ -293,6 +305,7 @@ impl Refusal {
             R::RateLimited { .. } => "rate_limited",
             R::TooManyInFlight => "too_many_in_flight",
             R::RuleDenied { .. } => "rule_denied",
+            R::RuleDropped { .. } => "rule_dropped",
             R::RuleRedirect { .. } => "rule_redirect",
             R::BodyTooLarge => "body_too_large",
             R::EngineError => "engine_error",

@@ -47,7 +47,8 @@ impl Stamp {
             return None;
         }
         let small = |range| i8::try_from(digits(range)?).ok();
-        let civil = jiff::civil::DateTime::new(digits(0..4)?, small(4..6)?, small(6..8)?, small(9..11)?, small(11..13)?, small(13..15)?, 0).ok()?;
+        let civil =
+            jiff::civil::DateTime::new(digits(0..4)?, small(4..6)?, small(6..8)?, small(9..11)?, small(11..13)?, small(13..15)?, 0).ok()?;
         let second = jiff::tz::Offset::UTC.to_timestamp(civil).ok()?.as_second();
         Some(Self { second: u64::try_from(second).ok()?, number: u16::try_from(digits(16..20)?).ok()? })
     }

@@ -194,6 +194,12 @@ pub enum Kind {
     Connection,
 }
 
+/// Facts that are known only when the record closes, long after the layer that has them was left.
+pub trait Late: Send + Sync + std::fmt::Debug {
+    /// Writes them into the record; called once, before the record is written.
+    fn settle(&self, record: &mut Record);
+}
+
 /// All that is known of one request.
 #[derive(Clone, Debug)]
 pub struct Record {
@@ -259,6 +265,8 @@ pub struct Record {
     pub timing: Timing,
     /// Further facts worth a word each: `canonical_spelling_rewritten`, `cookie_domain_rewritten` ...
     pub notes: Vec<&'static str>,
+    /// Who has more to say when the record closes.
+    pub late: Option<Arc<dyn Late>>,
 }
 
 impl Record {
@@ -296,6 +304,24 @@ impl Record {
             decision: Decision::default(),
             timing: Timing::default(),
             notes: Vec::new(),
+            late: None,
         }
+    }
+
+    /// Takes over what names the request of another record, for the end of a tunnel.
+    pub fn clone_request(&mut self, other: &Self) {
+        self.source = other.source;
+        self.method.clone_from(&other.method);
+        self.version = other.version;
+        self.scheme = other.scheme;
+        self.host.clone_from(&other.host);
+        self.path.clone_from(&other.path);
+        self.canonical_path.clone_from(&other.canonical_path);
+        self.query.clone_from(&other.query);
+        self.site.clone_from(&other.site);
+        self.map.clone_from(&other.map);
+        self.auth.clone_from(&other.auth);
+        self.upstream.clone_from(&other.upstream);
+        self.status = other.status;
     }
 }

@@ -19,9 +19,35 @@ pub const REDACTED: &str = "[redacted]";
 
 /// Names that count as secret whatever the policy says, as a whole or as one segment (`user[pin]`).
 const PARAMETERS: &[&str] = &[
-    "pass", "code", "session", "sessionid", "sid", "jsessionid", "phpsessid", "csrf", "xsrf", "otp", "pin", "cvv", "cvc", "auth",
-    "authorization", "cookie", "sig", "signature", "x-amz-signature", "ticket", "assertion", "samlresponse", "jwt", "card",
-    "cardnumber", "card_number", "card-number", "ssn", "iban",
+    "pass",
+    "code",
+    "session",
+    "sessionid",
+    "sid",
+    "jsessionid",
+    "phpsessid",
+    "csrf",
+    "xsrf",
+    "otp",
+    "pin",
+    "cvv",
+    "cvc",
+    "auth",
+    "authorization",
+    "cookie",
+    "sig",
+    "signature",
+    "x-amz-signature",
+    "ticket",
+    "assertion",
+    "samlresponse",
+    "jwt",
+    "card",
+    "cardnumber",
+    "card_number",
+    "card-number",
+    "ssn",
+    "iban",
 ];
 
 /// Parts of names that make any name secret, by their first letter: `newPassword`, `access_token`, `clientSecret` ...
@@ -335,7 +361,7 @@ fn luhn(digits: &[u8]) -> bool {
             if doubled > 9 { doubled - 9 } else { doubled }
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// `user:password` before the last `@` of a URL's authority.
@@ -438,11 +464,8 @@ impl Learned {
         let mut at = 0;
         while let Some(&first) = text.get(at) {
             let hit = |value: &&Vec<u8>| text.get(at..at + value.len()).is_some_and(|window| window.eq_ignore_ascii_case(value));
-            let longest = if self.first[usize::from(first.to_ascii_lowercase())] {
-                self.values.iter().filter(hit).map(Vec::len).max()
-            } else {
-                None
-            };
+            let longest =
+                if self.first[usize::from(first.to_ascii_lowercase())] { self.values.iter().filter(hit).map(Vec::len).max() } else { None };
             if let Some(length) = longest {
                 found.push(at..at + length);
             }

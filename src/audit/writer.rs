@@ -509,3 +509,8 @@ impl Writer {
         self.shared.settled.notify_all();
     }
 }
+impl std::fmt::Debug for Trail {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Trail")
+    }
+}

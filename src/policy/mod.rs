@@ -1,7 +1,9 @@
 //! Settings: `Policy` is what is meant, resolved and checked; `file` is what an administrator may write.
 
+pub mod file;
 pub mod require;
 
+pub use file::{Loaded, load, parse};
 pub use require::Require;
 
 use ipnet::IpNet;

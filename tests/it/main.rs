@@ -1,2 +1,7 @@
-//! tests
-fn x() {}
+//! The one integration test binary. Each module says in its first line what belongs there.
+
+mod backend;
+mod check;
+mod floors;
+mod upstream;
+mod wire;

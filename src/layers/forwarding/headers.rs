@@ -1,0 +1,227 @@
+//! The headers that go to a backend, and those of its answer that may go on: hop-by-hop ones removed, our own added.
+
+use crate::evidence::Mapped;
+use crate::limits::VIA_HOPS_MAX;
+use crate::message::Request;
+use crate::policy::Via;
+use crate::refusal::Refusal;
+use http::header::{CONNECTION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::{Method, Version};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+const HOP_BY_HOP: [HeaderName; 9] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("proxy-authorization"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HeaderName::from_static("http2-settings"),
+];
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
+/// Headers by which applications let a proxy speak for the client or for the address: never the client's own.
+const SPOKEN_FOR: [&str; 16] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-forwarded-server",
+    "x-forwarded-port",
+    "x-forwarded-scheme",
+    "x-forwarded-ssl",
+    "x-forwarded-prefix",
+    "x-real-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-original-host",
+];
+
+/// The kind of upgrade a client asks for, where both headers say so (RFC 9110 section 7.8).
+pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+    let asked = connection_names(headers).any(|name| name.eq_ignore_ascii_case("upgrade"));
+    headers.get(UPGRADE).filter(|_| asked).cloned()
+}
+
+fn connection_names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
+    headers.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim)
+}
+
+/// Removes what belongs to one connection (RFC 9110 section 7.6.1): the fixed names and those `Connection` names.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<String> = connection_names(headers).map(str::to_ascii_lowercase).collect();
+        for name in named {
+            // What decides identity or framing cannot be talked away.
+            if !matches!(name.as_str(), "host" | "content-length" | "authorization" | "x-remote-user" | "x-remote-groups") {
+                headers.remove(name.as_str());
+            }
+        }
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Makes a client's headers a backend's.
+///
+/// # Errors
+/// `Loop` when our pseudonym stands in `Via`, or too many others do.
+pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, pseudonym: &str, host: HeaderValue) -> Result<(), Refusal> {
+    check_loop(&request.headers, pseudonym)?;
+    let upgrade = if mapped.map.upgrades { upgrade(&request.headers) } else { None };
+    let headers = &mut request.headers;
+    remove_hop_by_hop(headers);
+    headers.remove(EXPECT);
+    let before = if mapped.trusted_peer { vouched(headers) } else { None };
+    remove_spoken_for(headers);
+    let peer = request.peer.remote.ip().to_canonical();
+    let list = before.map_or_else(|| peer.to_string(), |list| format!("{list}, {peer}"));
+    set(headers, X_FORWARDED_FOR, &list);
+    set(headers, X_FORWARDED_HOST, &mapped.authority);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(mapped.scheme()));
+    set(headers, X_FORWARDED_SERVER, pseudonym);
+    set(headers, FORWARDED, &forwarded(mapped));
+    append_via(headers, request.version, pseudonym);
+    headers.insert(HOST, host);
+    if let Some(protocol) = upgrade {
+        headers.insert(UPGRADE, protocol);
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    }
+    if request.method == Method::GET || request.method == Method::HEAD {
+        // A length of nothing says nothing, and some backends refuse it on GET.
+        if headers.get(http::header::CONTENT_LENGTH).is_some_and(|v| v == "0") {
+            headers.remove(http::header::CONTENT_LENGTH);
+        }
+    }
+    Ok(())
+}
+
+fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    match HeaderValue::from_str(value) {
+        Ok(value) => drop(headers.insert(name, value)),
+        Err(_) => drop(headers.remove(name)),
+    }
+}
+
+fn check_loop(headers: &HeaderMap, pseudonym: &str) -> Result<(), Refusal> {
+    let mut hops = 0;
+    for value in headers.get_all(VIA) {
+        for hop in value.as_bytes().split(|&b| b == b',') {
+            hops += 1;
+            let mut words = hop.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty());
+            if words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(pseudonym.as_bytes())) {
+                return Err(Refusal::Loop);
+            }
+        }
+    }
+    if hops > VIA_HOPS_MAX { Err(Refusal::Loop) } else { Ok(()) }
+}
+
+/// The addresses a trusted proxy vouches for.
+fn vouched(headers: &HeaderMap) -> Option<String> {
+    let list: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()).collect();
+    if list.is_empty() { None } else { Some(list.join(", ")) }
+}
+
+/// Removes every spelling of these headers, underscores for hyphens included: CGI makes them the same.
+fn remove_spoken_for(headers: &mut HeaderMap) {
+    let twins: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| {
+            let name = name.as_str();
+            name.contains('_') && SPOKEN_FOR.contains(&name.replace('_', "-").as_str())
+        })
+        .cloned()
+        .collect();
+    for name in SPOKEN_FOR {
+        headers.remove(name);
+    }
+    for name in twins {
+        headers.remove(name);
+    }
+}
+
+/// Our element of `Forwarded` (RFC 7239); earlier ones are not repeated, since their syntax is not checked.
+fn forwarded(mapped: &Mapped) -> String {
+    let mut out = String::with_capacity(96);
+    let _ = match mapped.address {
+        IpAddr::V4(ip) => write!(out, "for={ip}"),
+        IpAddr::V6(ip) => write!(out, "for=\"[{ip}]\""),
+    };
+    let _ = write!(out, ";host=\"{}\";proto={}", mapped.authority, mapped.scheme());
+    out
+}
+
+fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2.0",
+        _ => "1.1",
+    }
+}
+
+fn append_via(headers: &mut HeaderMap, received: Version, pseudonym: &str) {
+    if let Ok(value) = HeaderValue::try_from(format!("{} {pseudonym}", version(received))) {
+        headers.append(VIA, value);
+    }
+}
+
+/// Makes a backend's headers a client's: hop-by-hop ones removed, `Via` as the map says.
+pub(super) fn to_client(headers: &mut HeaderMap, via: Via, answered: Version, pseudonym: &str) {
+    remove_hop_by_hop(headers);
+    match via {
+        Via::Off => {}
+        Via::Block => drop(headers.remove(VIA)),
+        Via::On => append_via(headers, answered, pseudonym),
+        Via::Full => {
+            if let Ok(value) =
+                HeaderValue::try_from(format!("{} {pseudonym} (Portcullis/{})", version(answered), env!("CARGO_PKG_VERSION")))
+            {
+                headers.append(VIA, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_name_in_via_is_a_loop_and_so_are_too_many_hops() {
+        let via = |text: &str| HeaderMap::from_iter([(VIA, HeaderValue::from_str(text).unwrap())]);
+        assert_eq!(check_loop(&via("1.1 other, 1.1 pc-1 (x)"), "pc-1"), Err(Refusal::Loop));
+        assert_eq!(check_loop(&via("1.1 other"), "pc-1"), Ok(()));
+        assert_eq!(check_loop(&via(&["1.1 a"; 11].join(",")), "pc-1"), Err(Refusal::Loop));
+    }
+
+    #[test]
+    fn connection_cannot_name_identity_away() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONNECTION, HeaderValue::from_static("close, X-Remote-User, x-gone"));
+        headers.insert("x-remote-user", HeaderValue::from_static("carol"));
+        headers.insert("x-gone", HeaderValue::from_static("1"));
+        remove_hop_by_hop(&mut headers);
+        assert!(headers.contains_key("x-remote-user"));
+        assert!(!headers.contains_key("x-gone") && !headers.contains_key(CONNECTION));
+    }
+
+    #[test]
+    fn underscore_twins_of_forwarding_headers_go_too() {
+        let mut headers = HeaderMap::new();
+        for name in ["x_forwarded_for", "x-forwarded_for", "x-real-ip", "forwarded", "x-kept"] {
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        }
+        remove_spoken_for(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! Layer 4, inspection: the rules look at each request, and at the head of each answer.
+
+mod body;
+mod files;
+mod watch;
+
+use crate::audit::{Extent, Record};
+use crate::clock::Moment;
+use crate::diagnostic::Diagnostic;
+use crate::evidence::{Caller, Inspected, Mapped, NoHandshake};
+use crate::limits::INSPECTION_MEMORY_BYTES_MAX;
+use crate::message::{Body, Request, Response};
+use crate::policy::{InspectionMode, InspectionSettings, OverLimit, Policy};
+use crate::refusal::Refusal;
+pub use files::check_rules;
+
+use body::{Budget, Collected, Copying};
+use http::header::CONTENT_TYPE;
+use seclang::collections::MemoryCollections;
+use seclang::ruleset::RuleSet;
+use seclang::transaction::{Mode, Options, Transaction};
+use seclang::verdict::{Disruption, Intervention};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use watch::Watched;
+
+/// Layer 4: the compiled rules of all maps, shared by all runtime threads.
+#[derive(Debug)]
+pub struct Inspection {
+    sets: HashMap<Vec<usize>, Arc<RuleSet>>,
+    collections: Arc<Mutex<MemoryCollections>>,
+    budget: Arc<Budget>,
+}
+
+/// A transaction under way; its last phase runs when the record closes.
+#[derive(Debug)]
+pub struct Watch(Option<Arc<Watched>>);
+
+impl Inspection {
+    /// Compiles the rules that the policy's maps name, each combination once.
+    ///
+    /// # Errors
+    /// Every mistake in the rule files.
+    pub fn new(policy: &Policy) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let mut sets = HashMap::new();
+        let (mut warnings, mut mistakes) = (Vec::new(), Vec::new());
+        for map in policy.sites.iter().flat_map(|s| s.maps.iter().chain([&s.unmapped])) {
+            let wanted = &map.inspection.rule_sets;
+            if map.inspection.mode == InspectionMode::Off || sets.contains_key(wanted) {
+                continue;
+            }
+            match files::load(policy, wanted) {
+                Ok((rules, notes)) => {
+                    warnings.extend(notes);
+                    sets.insert(wanted.clone(), Arc::new(rules));
+                }
+                Err(found) => mistakes.extend(found.into_iter().filter(|d| !mistakes.contains(d)).collect::<Vec<_>>()),
+            }
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let budget = Arc::new(Budget::new(INSPECTION_MEMORY_BYTES_MAX));
+        Ok((Self { sets, collections: Arc::default(), budget }, warnings))
+    }
+
+    /// Phases 1 and 2. In block mode the body is read before anything is forwarded; in detect mode it streams, and a copy is
+    /// inspected when it has ended.
+    ///
+    /// # Errors
+    /// What a rule decides, `BodyTooLarge`, `EngineError`, and what ended the body early.
+    pub async fn admit(
+        &self,
+        mapped: &Mapped,
+        caller: &Caller,
+        handshake: NoHandshake,
+        request: &mut Request,
+        record: &mut Record,
+    ) -> Result<(Inspected, Watch), Refusal> {
+        let settings = &mapped.map.inspection;
+        let inspected = Inspected { handshake };
+        let mode = match settings.mode {
+            InspectionMode::Off => {
+                (record.inspection_mode, record.extent_reason) = ("off", "off");
+                return Ok((inspected, Watch(None)));
+            }
+            InspectionMode::Block => Mode::Block,
+            InspectionMode::Detect => Mode::Detect,
+        };
+        record.inspection_mode = if mode == Mode::Block { "block" } else { "detect" };
+        // A map whose rules were not compiled cannot be served: the policy builds both from the same list.
+        let rules = self.sets.get(&settings.rule_sets).ok_or(Refusal::EngineError)?;
+        let transaction = begin(rules, mode, mapped, caller, request);
+        let watched = Arc::new(Watched::new(transaction, Arc::clone(&self.collections)));
+        record.late = Some(watched.clone());
+        self.judge(&watched, settings, Watched::request_headers)?;
+        if request.body.is_empty() {
+            watched.extent(Extent::Full, "");
+            self.judge(&watched, settings, Watched::request_body)?;
+        } else if !watched.wants_body() || !inspectable(request) {
+            watched.extent(Extent::Partial, "content_type");
+            self.judge(&watched, settings, Watched::request_body)?;
+        } else if mode == Mode::Block {
+            self.hold(&watched, settings, request).await?;
+        } else {
+            let copy = Copying::new(request.body.take(), Arc::clone(&watched), settings.request_body_bytes_max, &self.budget);
+            request.body = Body::boxed(copy);
+        }
+        Ok((inspected, Watch(Some(watched))))
+    }
+
+    /// Phase 3 on the head of the answer.
+    ///
+    /// # Errors
+    /// What a rule decides; `EngineError`.
+    pub async fn release(&self, mapped: &Mapped, watch: Watch, response: Response) -> Result<Response, Refusal> {
+        let Some(watched) = watch.0 else { return Ok(response) };
+        if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(response);
+        }
+        watched.response(&response);
+        self.judge(&watched, &mapped.map.inspection, Watched::response_headers)?;
+        Ok(response)
+    }
+
+    /// Reads the body up to the limit, lets phase 2 decide, and puts it back.
+    async fn hold(&self, watched: &Arc<Watched>, settings: &InspectionSettings, request: &mut Request) -> Result<(), Refusal> {
+        let collected = body::collect(request.body.take(), settings.request_body_bytes_max, &self.budget).await?;
+        match &collected {
+            Collected { whole: true, .. } => watched.extent(Extent::Full, ""),
+            Collected { over_budget: true, .. } if settings.on_error_closed => return Err(Refusal::Overloaded),
+            Collected { over_budget: true, .. } => watched.extent(Extent::Partial, "memory"),
+            Collected { .. } if settings.over_limit == OverLimit::Refuse => return Err(Refusal::BodyTooLarge),
+            Collected { .. } => watched.extent(Extent::Partial, "body_limit"),
+        }
+        for chunk in &collected.chunks {
+            watched.feed(chunk);
+        }
+        self.judge(watched, settings, Watched::request_body)?;
+        request.body = collected.back();
+        Ok(())
+    }
+
+    fn judge(&self, watched: &Watched, settings: &InspectionSettings, phase: fn(&Watched) -> Option<Intervention>) -> Result<(), Refusal> {
+        if let Some(intervention) = phase(watched) {
+            return Err(refusal(intervention));
+        }
+        if settings.mode == InspectionMode::Block && settings.on_error_closed && watched.failed() {
+            return Err(Refusal::EngineError);
+        }
+        Ok(())
+    }
+}
+
+fn begin(rules: &Arc<RuleSet>, mode: Mode, mapped: &Mapped, caller: &Caller, request: &Request) -> Transaction {
+    let options = Options { mode: Some(mode), unique_id: request.id.to_string(), now: request.received.unix_micros, ..Options::default() };
+    let mut transaction = Transaction::new(Arc::clone(rules), options);
+    let peer = &request.peer;
+    transaction.connection(mapped.address, peer.remote.port(), peer.local.ip(), peer.local.port());
+    if let Some(user) = &caller.user {
+        transaction.remote_user(user);
+    }
+    let raw = &request.raw;
+    transaction.request_line(raw.line(), raw.method(), raw.target(), raw.version());
+    for (name, value) in raw.headers() {
+        transaction.request_header(name, value);
+    }
+    transaction
+}
+
+/// Whether a body has a form that rules can read; others stream past with the header rules only.
+fn inspectable(request: &Request) -> bool {
+    let Some(value) = request.headers.get(CONTENT_TYPE) else { return true };
+    let Ok(text) = value.to_str() else { return true };
+    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let binary = ["image/", "video/", "audio/", "font/"].iter().any(|p| essence.starts_with(p));
+    let opaque = ["application/octet-stream", "application/zip", "application/pdf", "application/gzip", "application/grpc"];
+    !(binary || opaque.contains(&essence.as_str()))
+}
+
+fn refusal(intervention: Intervention) -> Refusal {
+    let rule = intervention.rule_id;
+    match intervention.action {
+        Disruption::Deny => Refusal::RuleDenied { status: intervention.status, rule },
+        Disruption::Drop => Refusal::RuleDropped { rule },
+        Disruption::Redirect => {
+            let location = intervention.url.map(|url| String::from_utf8_lossy(&url).into_owned()).unwrap_or_default();
+            Refusal::RuleRedirect { status: intervention.status, location, rule }
+        }
+    }
+}
+
+/// The present time for rules, in microseconds.
+fn now() -> u64 {
+    Moment::now().unix_micros
+}

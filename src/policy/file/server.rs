@@ -1,0 +1,227 @@
+//! The tables about the gateway itself: listeners, admin, log, audit, limits.
+
+use super::section::Section;
+use super::settings::{each, header_name};
+use super::tree::{Sp, Span};
+use super::{Ctx, Expect};
+use crate::limits;
+use crate::policy::{Admin, Audit, ClientLimits, Listener, Log, OnAuditFailure};
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where the console listens by default.
+const ADMIN_ADDRESS: &str = "127.0.0.1:9900";
+/// The audit folder by default: beside the folder of the policy.
+const AUDIT_DIRECTORY: &str = "../audit";
+
+/// Parameters whose values are never written, beside the administrator's own.
+pub const REDACTED_PARAMETERS: &[&str] = &[
+    "access_token",
+    "api_key",
+    "apikey",
+    "assertion",
+    "auth",
+    "authorization",
+    "client_secret",
+    "code",
+    "creditcard",
+    "csrf_token",
+    "id_token",
+    "jwt",
+    "new_password",
+    "old_password",
+    "otp",
+    "pass",
+    "passcode",
+    "passphrase",
+    "passwd",
+    "password",
+    "password_confirmation",
+    "pin",
+    "pwd",
+    "refresh_token",
+    "samlresponse",
+    "secret",
+    "session",
+    "sessionid",
+    "sid",
+    "ssn",
+    "token",
+];
+
+/// Headers whose values are never written, beside `Authorization`, cookies and the administrator's own.
+pub const REDACTED_HEADERS: &[&str] = &["x-api-key", "x-auth-token", "x-csrf-token", "x-xsrf-token"];
+
+/// The listeners, each with the place of its address.
+pub(super) fn listeners(root: &Section<'_>) -> Vec<Sp<Listener>> {
+    let report = &root.ctx.report;
+    let mut list: Vec<Sp<Listener>> = Vec::new();
+    for s in root.tables("listener") {
+        let tls = s.flag("tls").is_none_or(|f| f.value);
+        if let Some(flag) = s.flag("proxy_protocol")
+            && flag.value
+        {
+            report.error(&flag.span, "the PROXY protocol is not supported yet", "leave `proxy_protocol` out");
+        }
+        if !s.has("address") {
+            report.missing(&s.span, "this listener has no `address`", "write address = \"0.0.0.0:443\"");
+        }
+        let Some(address) = socket_address(&s, "address") else { continue };
+        if address.value.port() == 0 {
+            report.warning(&address.span, "port 0 is a different port at every start", "write the port that clients know");
+        }
+        if let Some(other) = list.iter().find(|o| collide(o.value.address, address.value)) {
+            let message = format!("{} is already listened to in line {}", address.value, report.line(other.span.start));
+            report.error(&address.span, message, "give each listener its own address or port");
+        }
+        list.push(Sp { value: Listener { address: address.value, tls }, span: address.span });
+    }
+    if !root.has("listener") {
+        report.lacking("there is no listener: nobody can connect", "add [[listener]] with address = \"0.0.0.0:443\"");
+    }
+    list
+}
+
+/// Whether both cannot be listened to at the same time.
+pub(super) fn collide(a: SocketAddr, b: SocketAddr) -> bool {
+    let wide = |x: IpAddr, y: IpAddr| x.is_unspecified() && (x.is_ipv6() || y.is_ipv4());
+    a.port() == b.port() && a.port() != 0 && (a.ip() == b.ip() || wide(a.ip(), b.ip()) || wide(b.ip(), a.ip()))
+}
+
+fn socket_address(s: &Section<'_>, key: &'static str) -> Option<Sp<SocketAddr>> {
+    let text = s.text(key)?;
+    if let Ok(value) = text.value.parse() {
+        return Some(Sp { value, span: text.span });
+    }
+    let t = text.value.trim();
+    let guess = if t.parse::<u16>().is_ok() || t.strip_prefix(':').is_some_and(|p| p.parse::<u16>().is_ok()) {
+        format!("0.0.0.0:{}", t.trim_start_matches(':'))
+    } else if let Some(port) = t.strip_prefix("*:").or_else(|| t.strip_prefix("localhost:")).filter(|p| p.parse::<u16>().is_ok()) {
+        format!("{}:{port}", if t.starts_with('*') { "0.0.0.0" } else { "127.0.0.1" })
+    } else if let Ok(ip) = t.parse::<IpAddr>() {
+        SocketAddr::new(ip, 443).to_string()
+    } else {
+        String::new()
+    };
+    let help =
+        if guess.is_empty() { "an IP address and a port, as in \"0.0.0.0:443\" or \"[::]:443\"".into() } else { super::instead(&guess) };
+    let message = format!("\"{}\" is not an address with a port", super::section::shown(&text.value));
+    s.ctx.report.error(&text.span, message, help);
+    None
+}
+
+/// The admin listener, with the place of its address.
+pub(super) fn admin(root: &Section<'_>) -> Option<Sp<Admin>> {
+    let s = root.table("admin", false)?;
+    let address = if s.has("address") {
+        socket_address(&s, "address")
+    } else {
+        ADMIN_ADDRESS.parse().ok().map(|value| Sp { value, span: s.span.clone() })
+    };
+    let allowed = s.flag("dangerously_public_admin").is_some_and(|f| f.value);
+    let address = address?;
+    if !address.value.ip().to_canonical().is_loopback() && !allowed {
+        let help = format!("write address = \"127.0.0.1:{}\", or dangerously_public_admin = true", address.value.port());
+        s.ctx.report.error(&address.span, "other machines can reach this admin address", help);
+    }
+    Some(address.map(|address| Admin { address }))
+}
+
+/// Admin and clients on one socket are told apart by nothing.
+pub(super) fn admin_apart(ctx: &Ctx<'_>, admin: Option<&Sp<Admin>>, listeners: &[Sp<Listener>]) {
+    let Some(admin) = admin else { return };
+    if let Some(other) = listeners.iter().find(|l| collide(l.value.address, admin.value.address)) {
+        let message = format!("the admin address is also the listener of line {}", ctx.report.line(other.span.start));
+        ctx.report.error(&admin.span, message, format!("write address = \"{ADMIN_ADDRESS}\""));
+    }
+}
+
+/// The operational log.
+pub(super) fn log(root: &Section<'_>) -> Log {
+    let s = root.table("log", false);
+    let level = s.as_ref().and_then(|s| s.text("level"));
+    if let (Some(s), Some(level)) = (&s, &level)
+        && !is_filter(&level.value)
+    {
+        let words = ["error", "warn", "info", "debug", "trace"];
+        let near = super::suggest::nearest(&level.value.to_lowercase(), words.into_iter()).unwrap_or("info");
+        let message = format!("\"{}\" is not a log level", super::section::shown(&level.value));
+        s.ctx.report.error(&level.span, message, format!("write level = \"{near}\"; levels are error, warn, info, debug, trace"));
+    }
+    Log {
+        level: level.map_or_else(|| "info".to_owned(), |l| l.value),
+        directory: s.as_ref().and_then(|s| s.path("directory", Expect::Anything)).map(|d| d.value),
+        json: s.as_ref().and_then(|s| s.choice("format", &[("text", false), ("json", true)])).is_some_and(|j| j.value),
+    }
+}
+
+/// `info`, or `info,module=debug`. The filter's own parser takes a mistyped level for a module's name.
+fn is_filter(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    text.parse::<tracing_subscriber::filter::Targets>().is_ok()
+        && text.split(',').all(|part| LEVELS.contains(&part.rsplit('=').next().unwrap_or_default().trim().to_ascii_lowercase().as_str()))
+}
+
+/// The audit trail.
+pub(super) fn audit(root: &Section<'_>) -> Audit {
+    let s = root.table("audit", false);
+    let s = s.as_ref();
+    let extended = |built_in: &[&str], own: Option<Sp<Vec<String>>>| {
+        let mut list: Vec<String> = built_in.iter().map(|p| (*p).to_owned()).collect();
+        list.extend(own.into_iter().flat_map(|o| o.value));
+        list.sort();
+        list.dedup();
+        list
+    };
+    let failure = [("refuse", OnAuditFailure::Refuse), ("serve", OnAuditFailure::Serve)];
+    Audit {
+        directory: s.and_then(|s| s.path("directory", Expect::Anything)).map_or_else(|| root.ctx.base.join(AUDIT_DIRECTORY), |d| d.value),
+        file_bytes_max: s.and_then(|s| s.number("file_bytes_max", 1 << 16..=1 << 40)).map_or(limits::AUDIT_FILE_BYTES_MAX, |n| n.value),
+        retention_days: s.and_then(|s| s.number_or("retention_days", "forever", 1..=36_500)).and_then(|n| n.value),
+        on_failure: s.and_then(|s| s.choice("on_failure", &failure)).map_or(OnAuditFailure::Refuse, |c| c.value),
+        redact_parameters: extended(REDACTED_PARAMETERS, s.and_then(|s| each(s, "redact_parameters", |t| Ok(t.to_lowercase())))),
+        redact_headers: extended(REDACTED_HEADERS, s.and_then(|s| each(s, "redact_headers", header_name))),
+        dangerously_record_unknown_users: s.and_then(|s| s.flag("dangerously_record_unknown_users")).is_some_and(|f| f.value),
+    }
+}
+
+/// Limits of clients' connections.
+pub(super) fn client_limits(root: &Section<'_>) -> ClientLimits {
+    const SIZE_MAX: i64 = 1 << 20;
+    const COUNT_MAX: i64 = 10_000_000;
+    let s = root.table("limits", false);
+    let s = s.as_ref();
+    let number = |key, range, default: usize| s.and_then(|s| s.number(key, range)).map_or(default, |n| n.value);
+    let seconds = |key, default: Duration| s.and_then(|s| s.seconds(key)).map_or(default, |n| n.value);
+    let out = ClientLimits {
+        request_line_bytes_max: number("request_line_bytes_max", 64..=SIZE_MAX, limits::REQUEST_LINE_BYTES_MAX),
+        head_bytes_max: number("head_bytes_max", 256..=SIZE_MAX, limits::HEAD_BYTES_MAX),
+        headers_max: number("headers_max", 1..=10_000, limits::HEADERS_MAX),
+        header_timeout: seconds("header_timeout_seconds", limits::HEADER_TIMEOUT),
+        idle_timeout: seconds("idle_timeout_seconds", limits::IDLE_TIMEOUT),
+        body_timeout: seconds("body_timeout_seconds", limits::BODY_TIMEOUT),
+        body_bytes_per_second_min: s
+            .and_then(|s| s.number("body_bytes_per_second_min", 1..=1 << 30))
+            .map_or(limits::BODY_BYTES_PER_SECOND_MIN, |n| n.value),
+        write_timeout: seconds("write_timeout_seconds", limits::WRITE_TIMEOUT),
+        handshake_timeout: seconds("handshake_timeout_seconds", limits::HANDSHAKE_TIMEOUT),
+        connections_max: number("connections_max", 1..=COUNT_MAX, limits::CONNECTIONS_MAX),
+        connections_per_address_max: number("connections_per_address_max", 1..=COUNT_MAX, limits::CONNECTIONS_PER_ADDRESS_MAX),
+        drain_timeout: seconds("drain_timeout_seconds", limits::DRAIN_TIMEOUT),
+    };
+    if out.head_bytes_max < out.request_line_bytes_max
+        && let Some(s) = s
+    {
+        let at: Span = s.raw("head_bytes_max").map_or_else(|| s.span.clone(), |n| n.span.clone());
+        let help = format!("write head_bytes_max = {} or more", out.request_line_bytes_max);
+        s.ctx.report.error(&at, "a request head cannot be shorter than its request line", help);
+    }
+    out
+}
+
+/// The folder of the error pages.
+pub(super) fn pages(root: &Section<'_>) -> Option<PathBuf> {
+    let mask = root.table("mask", false)?;
+    mask.path("pages", Expect::Directory).map(|p| p.value)
+}

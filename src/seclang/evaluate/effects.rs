@@ -1,0 +1,177 @@
+//! What a match does besides deciding: variables, collections, `ctl`.
+
+use bytes::Bytes;
+
+use super::Run;
+use crate::action::{Assignment, Control, Effect, SetVariable, Switch};
+use crate::collections::{Change, Collections};
+use crate::limits;
+use crate::ruleset::Link;
+use crate::transaction::{Mode, OpenRecord, Transaction};
+use crate::value::integer;
+use crate::variable::Variable;
+use crate::verdict::Cause;
+
+impl Transaction {
+    /// Runs the effects of a link once, for one match.
+    pub(super) fn apply_effects(&mut self, run: &mut Run<'_>, link: &Link, collections: &mut dyn Collections) {
+        for effect in &link.effects {
+            match effect {
+                Effect::SetVariable(set) => self.set_variable(run, set),
+                Effect::ExpireVariable(set) => self.expire_variable(set),
+                Effect::SetEnvironment(name, value) => {
+                    let (name, value) = (self.expand(name), self.expand(value));
+                    if !self.state.env.set(&name, value, limits::COLLECTION_VARIABLES_MAX) {
+                        self.full(run, Variable::Env);
+                    }
+                }
+                Effect::OpenCollection(collection, key) => {
+                    let key = self.expand(key);
+                    self.open_collection(run, *collection, key, collections);
+                }
+                Effect::Control(control) => self.control(control),
+                Effect::Sanitise(kind, name) => {
+                    if self.state.sanitised.len() < limits::MATCHES_MAX {
+                        let name = match (name.is_empty(), &self.state.matched) {
+                            (true, Some((matched, _))) => matched.clone(),
+                            _ => Bytes::copy_from_slice(name.as_bytes()),
+                        };
+                        self.state.sanitised.push((kind.clone(), name));
+                    }
+                }
+            }
+        }
+    }
+
+    fn set_variable(&mut self, run: &mut Run<'_>, set: &SetVariable) {
+        let name = self.expand(&set.name);
+        let change = match &set.assignment {
+            Assignment::Remove => Change::Remove(name),
+            Assignment::Set(value) => Change::Set(name, self.expand(value)),
+            Assignment::Add(value) => Change::Add(name, integer(&self.expand(value))),
+            Assignment::Subtract(value) => Change::Add(name, integer(&self.expand(value)).saturating_neg()),
+        };
+        if let (true, Change::Add(_, points)) = (set.is_score, &change) {
+            run.score = run.score.saturating_add(*points);
+        }
+        let table = match set.collection {
+            Variable::Tx => &mut self.state.tx,
+            Variable::Env => &mut self.state.env,
+            collection => match self.state.open.get_mut(&collection) {
+                Some(record) => {
+                    if record.changes.len() < limits::COLLECTION_VARIABLES_MAX {
+                        record.changes.push(change.clone());
+                    }
+                    &mut record.table
+                }
+                None => {
+                    let detail = format!("{} was written to before initcol opened it", collection.name());
+                    self.error(Cause::Collection, Some(run.rule.id), detail);
+                    return;
+                }
+            },
+        };
+        let stored = match change {
+            Change::Set(name, value) => table.set(&name, value, limits::COLLECTION_VARIABLES_MAX),
+            Change::Add(name, difference) => {
+                let before = table.get(&name).map_or(0, |value| integer(value));
+                table.set(&name, before.saturating_add(difference).to_string().into(), limits::COLLECTION_VARIABLES_MAX)
+            }
+            Change::Remove(name) => {
+                table.remove(&name);
+                true
+            }
+            Change::ExpireAfter(..) => true,
+        };
+        if !stored {
+            self.full(run, set.collection);
+        }
+    }
+
+    fn full(&mut self, run: &Run<'_>, collection: Variable) {
+        self.error(Cause::Limit, Some(run.rule.id), format!("{} has too many variables", collection.name()));
+    }
+
+    /// Variables of TX end with the transaction, so only persistent ones expire.
+    fn expire_variable(&mut self, set: &SetVariable) {
+        let name = self.expand(&set.name);
+        let Assignment::Set(seconds) = &set.assignment else { return };
+        let seconds = integer(&self.expand(seconds)).max(0).unsigned_abs();
+        if let Some(record) = self.state.open.get_mut(&set.collection)
+            && record.changes.len() < limits::COLLECTION_VARIABLES_MAX
+        {
+            record.changes.push(Change::ExpireAfter(name, seconds));
+        }
+    }
+
+    fn open_collection(&mut self, run: &Run<'_>, collection: Variable, key: Bytes, collections: &mut dyn Collections) {
+        match collection {
+            Variable::Session => self.state.session_id = key.clone(),
+            Variable::User => self.state.user_id = key.clone(),
+            _ => {}
+        }
+        if self.state.open.contains_key(&collection) || key.is_empty() {
+            return;
+        }
+        if key.len() > limits::COLLECTION_KEY_BYTES_MAX {
+            self.error(Cause::Limit, Some(run.rule.id), "the key of the collection is too long");
+            return;
+        }
+        match collections.load(&collection.name().to_ascii_lowercase(), &key, self.now) {
+            Ok(record) => {
+                let mut table = record.variables;
+                let is_new = Bytes::from_static(if record.is_new { b"1" } else { b"0" });
+                let _ = table.set(b"IS_NEW", is_new, usize::MAX);
+                let _ = table.set(b"KEY", key.clone(), usize::MAX);
+                self.state.open.insert(collection, OpenRecord { key, table, changes: Vec::new() });
+            }
+            Err(reason) => self.error(Cause::Collection, Some(run.rule.id), reason),
+        }
+    }
+
+    fn control(&mut self, control: &Control) {
+        match control {
+            Control::RuleEngine(Switch::Off) => self.mode = Mode::Off,
+            Control::RuleEngine(Switch::Partly) => self.mode = Mode::Detect,
+            Control::RuleEngine(Switch::On) => self.mode = self.ceiling,
+            Control::AuditEngine(switch) => self.state.audit = Some(*switch),
+            Control::AuditLogParts(change) => self.change_audit_parts(change),
+            Control::ForceRequestBodyVariable(on) => self.request.force_body = *on,
+            Control::RequestBodyAccess(on) => self.request.body_access = *on,
+            Control::ResponseBodyAccess(on) => self.response.body_access = *on,
+            Control::RequestBodyProcessor(processor) => self.request.processor = processor,
+            Control::RequestBodyLimit(bytes) => self.request.body_limit = *bytes,
+            Control::ResponseBodyLimit(bytes) => self.response.body_limit = *bytes,
+            Control::RemoveRules(selection) => {
+                for index in &selection.rules {
+                    if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
+                        *word |= 1 << (index % 64);
+                    }
+                }
+            }
+            Control::RemoveTargets(selection, targets) => {
+                for index in &selection.rules {
+                    let removed = self.state.removed_targets.entry(*index).or_default();
+                    if removed.len() < limits::COLLECTION_VARIABLES_MAX {
+                        removed.extend(targets.iter().cloned());
+                    }
+                }
+            }
+            Control::Inert => {}
+        }
+    }
+
+    /// `+E` adds parts, `-E` takes them away, anything else replaces them.
+    fn change_audit_parts(&mut self, change: &str) {
+        let mut parts = self.audit_parts().to_owned();
+        if let Some(added) = change.strip_prefix('+') {
+            let new: String = added.chars().filter(|part| !parts.contains(*part)).collect();
+            parts.push_str(&new);
+        } else if let Some(removed) = change.strip_prefix('-') {
+            parts.retain(|part| !removed.contains(part));
+        } else {
+            parts = change.to_owned();
+        }
+        self.state.audit_parts = Some(parts);
+    }
+}

@@ -1,0 +1,201 @@
+//! One link of a chain: its values, their transformations, the operator.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Run;
+use crate::collections::Collections;
+use crate::limits;
+use crate::operator::{Captures, Matched, Rx};
+use crate::ruleset::{Check, Link, Test};
+use crate::target::{Selector, Target};
+use crate::transaction::Transaction;
+use crate::transform::Transformation;
+use crate::variable::Variable;
+use crate::verdict::Cause;
+
+/// A value a rule looks at, and its full name.
+struct Seen {
+    name: Bytes,
+    value: Bytes,
+}
+
+impl Transaction {
+    /// Runs a link over all its values; true where any matched. In the last link each match is a match of the rule.
+    pub(super) fn link(&mut self, run: &mut Run<'_>, number: usize, link: &Link, last: bool, collections: &mut dyn Collections) -> bool {
+        let Some(test) = &link.test else {
+            self.apply_effects(run, link, collections);
+            if last {
+                self.complete(run, Bytes::new(), Bytes::new(), None);
+            }
+            return true;
+        };
+        let mut matched = false;
+        for seen in self.values(run, number, link) {
+            for value in self.stages(link, &seen.value) {
+                let captured = match self.test(run, link, test, &value) {
+                    None => return matched,
+                    Some(Answer::No) => continue,
+                    Some(Answer::Yes(captured)) => captured,
+                };
+                matched = true;
+                self.remember(&seen.name, &value);
+                self.apply_effects(run, link, collections);
+                if last {
+                    self.complete(run, seen.name.clone(), value, captured);
+                    if self.intervention.is_some() && run.rule.phase != crate::verdict::Phase::Logging {
+                        return true;
+                    }
+                }
+            }
+        }
+        matched
+    }
+
+    fn remember(&mut self, name: &Bytes, value: &Bytes) {
+        self.state.matched = Some((name.clone(), value.clone()));
+        if self.state.matched_vars.len() < limits::MATCHED_VARS_MAX {
+            self.state.matched_vars.push((name.clone(), value.clone()));
+        }
+    }
+
+    /// The values of a link in the order of its targets, exclusions left out.
+    fn values(&mut self, run: &Run<'_>, number: usize, link: &Link) -> Vec<Seen> {
+        // A `ctl` speaks of the rule, which is the first link, as `SecRuleUpdateTargetById` does.
+        let removed = if number == 0 { self.state.removed_targets.get(&run.index).cloned().unwrap_or_default() } else { Vec::new() };
+        let mut values = Vec::new();
+        for target in &link.targets {
+            let mut entries = self.pick(target);
+            let excluded = |name: &[u8]| link.excluded.iter().chain(&removed).any(|one| one.excludes(target.variable, name));
+            entries.retain(|entry| !excluded(&entry.name));
+            if target.counted {
+                values.push(Seen { name: counted_name(target), value: entries.len().to_string().into() });
+            } else {
+                let named = entries.into_iter().map(|entry| Seen { name: full_name(target.variable, &entry.name), value: entry.value });
+                values.extend(named);
+            }
+        }
+        if values.len() > limits::VALUES_PER_RULE_MAX {
+            values.truncate(limits::VALUES_PER_RULE_MAX);
+            self.error(Cause::Limit, Some(run.rule.id), "the rule has more values than the limit; the rest was not looked at");
+        }
+        values
+    }
+
+    /// The value after all transformations; with `multiMatch` also the value itself and every step that changed it.
+    fn stages(&mut self, link: &Link, value: &Bytes) -> Vec<Bytes> {
+        let mut stages = Vec::new();
+        let mut current = value.clone();
+        if link.multi_match {
+            stages.push(current.clone());
+        }
+        for transformation in &link.transformations {
+            if !self.burn(current.len()) {
+                return Vec::new();
+            }
+            if let Some(changed) = apply(*transformation, &current) {
+                current = changed;
+                if link.multi_match {
+                    stages.push(current.clone());
+                }
+            }
+        }
+        if !link.multi_match {
+            stages.push(current);
+        }
+        stages
+    }
+
+    /// Asks the operator. None where the fuel is used up.
+    fn test(&mut self, run: &Run<'_>, link: &Link, test: &Test, value: &Bytes) -> Option<Answer> {
+        let expanded = test.argument.as_ref().map(|template| self.expand(template));
+        if !self.burn(value.len() + expanded.as_ref().map_or(0, Bytes::len)) {
+            return None;
+        }
+        let mut captures = link.capture.then(Captures::default);
+        let matched = match &test.check {
+            Check::Operator(operator) => operator.matches(value, expanded.as_deref(), captures.as_mut()),
+            Check::Pattern => match self.pattern(&expanded.unwrap_or_default()) {
+                Ok(pattern) => pattern.matches(value, captures.as_mut()),
+                Err(reason) => Matched::Error(reason),
+            },
+        };
+        let answer = match matched {
+            Matched::Error(reason) => {
+                self.error(Cause::Operator, Some(run.rule.id), reason);
+                let one = Bytes::from_static(b"1");
+                let _ = self.state.tx.set(b"MSC_PCRE_LIMITS_EXCEEDED", one, usize::MAX);
+                return Some(Answer::No);
+            }
+            Matched::Yes => true,
+            Matched::No => false,
+        };
+        if answer == test.negated {
+            return Some(Answer::No);
+        }
+        let captures = captures.filter(|captures| !captures.is_empty());
+        Some(Answer::Yes(captures.and_then(|captures| self.capture(&captures))))
+    }
+
+    /// A pattern that has just been expanded, built once for each text of a transaction.
+    fn pattern(&mut self, text: &Bytes) -> Result<Arc<Rx>, String> {
+        if let Some(known) = self.state.patterns.get(text) {
+            return Ok(Arc::clone(known));
+        }
+        if text.len() > limits::DYNAMIC_PATTERN_BYTES_MAX || self.state.patterns.len() >= limits::DYNAMIC_PATTERNS_MAX {
+            return Err("the pattern is too long after expansion, or there are too many".to_owned());
+        }
+        let readable = std::str::from_utf8(text).map_err(|_| "the pattern is not UTF-8 after expansion".to_owned())?;
+        let pattern = Arc::new(Rx::compile(readable)?);
+        self.state.patterns.insert(text.clone(), Arc::clone(&pattern));
+        Ok(pattern)
+    }
+
+    /// Puts captures into TX:0 to TX:9 and takes out those of earlier rules behind them.
+    fn capture(&mut self, captures: &Captures) -> Option<Bytes> {
+        const NAMES: [&[u8]; 10] = [b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"];
+        for (index, name) in NAMES.iter().enumerate() {
+            match captures.get(index) {
+                Some(value) => {
+                    let _ = self.state.tx.set(name, Bytes::copy_from_slice(value), usize::MAX);
+                }
+                None => self.state.tx.remove(name),
+            }
+        }
+        captures.get(0).map(Bytes::copy_from_slice)
+    }
+}
+
+enum Answer {
+    No,
+    /// With what the operator captured first.
+    Yes(Option<Bytes>),
+}
+
+fn apply(transformation: Transformation, value: &Bytes) -> Option<Bytes> {
+    match transformation.apply(Cow::Borrowed(value)) {
+        Cow::Borrowed(same) if same.len() == value.len() => None,
+        Cow::Borrowed(part) => Some(Bytes::copy_from_slice(part)),
+        Cow::Owned(changed) if changed == value.as_ref() => None,
+        Cow::Owned(changed) => Some(Bytes::from(changed)),
+    }
+}
+
+fn full_name(variable: Variable, name: &Bytes) -> Bytes {
+    if variable.is_collection() {
+        return Bytes::from([variable.name().as_bytes(), b":", name].concat());
+    }
+    Bytes::from_static(variable.name().as_bytes())
+}
+
+fn counted_name(target: &Target) -> Bytes {
+    let name = target.variable.name();
+    let text = match &target.selector {
+        Some(Selector::Name(selector)) => format!("&{name}:{}", String::from_utf8_lossy(selector)),
+        Some(Selector::Pattern(_, pattern)) => format!("&{name}:/{pattern}/"),
+        _ => format!("&{name}"),
+    };
+    text.into()
+}

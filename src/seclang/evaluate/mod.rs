@@ -1,0 +1,160 @@
+//! The plain evaluator: rule after rule, value after value. Simple rather than fast, and what every faster way is compared with.
+
+mod effects;
+mod link;
+mod record;
+
+use std::sync::Arc;
+
+use crate::action::Allow;
+use crate::collections::Collections;
+use crate::limits;
+use crate::ruleset::{Rule, RuleSet, Step};
+use crate::transaction::{Mode, Transaction};
+use crate::verdict::{Cause, Intervention, Phase};
+
+impl Transaction {
+    /// Runs phase 1. Some where the transaction ends here.
+    pub fn request_headers_done(&mut self, collections: &mut dyn Collections) -> Option<Intervention> {
+        self.run(Phase::RequestHeaders, collections)
+    }
+
+    /// Parses the request's body and runs phase 2. To be called without a body, too.
+    pub fn request_body_done(&mut self, collections: &mut dyn Collections) -> Option<Intervention> {
+        self.state.phase = Some(Phase::RequestBody);
+        self.finish_request_body();
+        self.run(Phase::RequestBody, collections)
+    }
+
+    /// Runs phase 3.
+    pub fn response_headers_done(&mut self, collections: &mut dyn Collections) -> Option<Intervention> {
+        self.run(Phase::ResponseHeaders, collections)
+    }
+
+    /// Runs phase 4. To be called without a body, too.
+    pub fn response_body_done(&mut self, collections: &mut dyn Collections) -> Option<Intervention> {
+        self.state.phase = Some(Phase::ResponseBody);
+        self.finish_response_body();
+        self.run(Phase::ResponseBody, collections)
+    }
+
+    /// Runs phase 5, which decides nothing any more, and writes back the persistent collections.
+    pub fn log(&mut self, collections: &mut dyn Collections) {
+        self.run(Phase::Logging, collections);
+        let timeout = self.rules.settings().collection_timeout_seconds;
+        for (variable, record) in std::mem::take(&mut self.state.open) {
+            if record.changes.is_empty() {
+                continue;
+            }
+            let name = variable.name().to_ascii_lowercase();
+            if let Err(reason) = collections.store(&name, &record.key, &record.changes, timeout, self.now) {
+                self.error(Cause::Collection, None, reason);
+            }
+        }
+    }
+
+    fn run(&mut self, phase: Phase, collections: &mut dyn Collections) -> Option<Intervention> {
+        self.state.phase = Some(phase);
+        if self.mode == Mode::Off || phase != Phase::Logging && (self.intervention.is_some() || self.is_allowed(phase)) {
+            return None;
+        }
+        let rules = Arc::clone(&self.rules);
+        let mut course = Course::default();
+        for step in rules.phases.get(phase.index()).into_iter().flatten() {
+            match step {
+                Step::Marker(label) => course.marker(label),
+                Step::Rule(index) => {
+                    if !self.step(&rules, *index, &mut course, collections) {
+                        break;
+                    }
+                }
+            }
+        }
+        self.state.current_rule = None;
+        if phase == Phase::Logging { None } else { self.intervention.clone() }
+    }
+
+    /// One rule of the phase. False where the phase ends.
+    fn step(&mut self, rules: &RuleSet, index: u32, course: &mut Course, collections: &mut dyn Collections) -> bool {
+        let Some(rule) = rules.rules.get(index as usize) else { return true };
+        if course.skips(rule.id) || self.is_removed(index) {
+            return true;
+        }
+        self.state.current_rule = Some(index);
+        if self.rule(rule, index, collections) {
+            course.skip = rule.skip;
+            course.skip_after = rule.skip_after.clone();
+        }
+        if self.fuel == 0 {
+            self.error(Cause::Fuel, Some(rule.id), "the transaction's fuel is used up: the rest of the phase did not run");
+            return false;
+        }
+        let phase = rule.phase;
+        self.mode != Mode::Off && (phase == Phase::Logging || self.intervention.is_none() && !self.is_allowed(phase))
+    }
+
+    /// Runs all links; true where the last one matched.
+    fn rule(&mut self, rule: &Rule, index: u32, collections: &mut dyn Collections) -> bool {
+        self.state.matched_vars.clear();
+        let mut run = Run { rule, index, records: 0, score: 0 };
+        let last = rule.links.len().saturating_sub(1);
+        rule.links.iter().enumerate().all(|(number, link)| self.link(&mut run, number, link, number == last, collections))
+    }
+
+    fn is_removed(&self, index: u32) -> bool {
+        self.state.removed.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
+    /// Whether an `allow` reaches the phase.
+    fn is_allowed(&self, phase: Phase) -> bool {
+        match self.state.allow {
+            None => false,
+            Some((Allow::Phase, given)) => given == phase,
+            Some((Allow::Request, _)) => phase <= Phase::RequestBody,
+            Some((Allow::Transaction, _)) => true,
+        }
+    }
+
+    /// Burns fuel for looking at so many bytes. False where none is left.
+    pub(crate) fn burn(&mut self, bytes: usize) -> bool {
+        self.fuel = self.fuel.saturating_sub(bytes as u64 + limits::FUEL_PER_RUN);
+        self.fuel > 0
+    }
+}
+
+/// A rule while it runs.
+struct Run<'a> {
+    rule: &'a Rule,
+    index: u32,
+    /// Match records it has written.
+    records: usize,
+    /// Points it added to anomaly scores and no record shows yet.
+    score: i64,
+}
+
+/// Which of the following rules do not run.
+#[derive(Default)]
+struct Course {
+    skip: usize,
+    skip_after: Option<Arc<str>>,
+}
+
+impl Course {
+    fn marker(&mut self, label: &Arc<str>) {
+        if self.skip_after.as_ref() == Some(label) {
+            self.skip_after = None;
+        }
+    }
+
+    fn skips(&mut self, id: u64) -> bool {
+        if let Some(label) = &self.skip_after {
+            if label.parse() == Ok(id) {
+                self.skip_after = None;
+            }
+            return true;
+        }
+        let skips = self.skip > 0;
+        self.skip = self.skip.saturating_sub(1);
+        skips
+    }
+}

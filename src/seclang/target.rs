@@ -1,0 +1,135 @@
+//! Which values a rule looks at, and which rules a directive or `ctl` speaks of: names and patterns, compiled.
+
+use std::sync::Arc;
+
+use crate::diagnostic::Problem;
+use crate::operator::{Matched, Rx};
+use crate::syntax::ast::{SelectorText, TargetText, Which};
+use crate::variable::Variable;
+
+/// `[!][&]VARIABLE[:selector]`
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The variable.
+    pub variable: Variable,
+    /// `&`: the number of values instead of the values.
+    pub counted: bool,
+    /// Which of a collection's values; none is all.
+    pub selector: Option<Selector>,
+}
+
+/// What picks values of a collection. Names ignore case, as in ModSecurity 2.
+#[derive(Clone, Debug)]
+pub enum Selector {
+    /// One name.
+    Name(Arc<[u8]>),
+    /// All names that a pattern is found in.
+    Pattern(Arc<Rx>, Arc<str>),
+    /// `XML:/*` and `XML://text()`: the text of all elements.
+    XmlText,
+    /// `XML://@*`: the values of all attributes.
+    XmlAttributes,
+}
+
+impl Selector {
+    /// Whether it picks the value of that name.
+    pub fn picks(&self, name: &[u8]) -> bool {
+        match self {
+            Selector::Name(own) => own.eq_ignore_ascii_case(name),
+            Selector::Pattern(pattern, _) => pattern.matches(name, None) == Matched::Yes,
+            Selector::XmlText | Selector::XmlAttributes => true,
+        }
+    }
+
+    fn same(&self, other: &Selector) -> bool {
+        match (self, other) {
+            (Selector::Name(a), Selector::Name(b)) => a.eq_ignore_ascii_case(b),
+            (Selector::Pattern(_, a), Selector::Pattern(_, b)) => a == b,
+            (Selector::XmlText, Selector::XmlText) | (Selector::XmlAttributes, Selector::XmlAttributes) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Target {
+    /// Compiles a target; a wrong pattern is a problem at its place.
+    pub fn compile(text: &TargetText, problems: &mut Vec<Problem>) -> Option<Self> {
+        let selector = match &text.selector {
+            None => None,
+            Some(SelectorText::Name(name)) if text.variable == Variable::Xml => match name.as_str() {
+                "/*" | "//text()" | "//*" => Some(Selector::XmlText),
+                "//@*" => Some(Selector::XmlAttributes),
+                _ => {
+                    let problem = Problem::error(name.span(), format!("`XML:{}` is more of XPath than this engine knows", name.as_str()));
+                    problems.push(problem.help("use XML:/* for all text and XML://@* for all attribute values"));
+                    return None;
+                }
+            },
+            Some(SelectorText::Name(name)) => Some(Selector::Name(Arc::from(name.as_str().as_bytes()))),
+            Some(SelectorText::Pattern(pattern)) => match Rx::compile(&format!("(?i){}", pattern.as_str())) {
+                Ok(compiled) => Some(Selector::Pattern(Arc::new(compiled), Arc::from(pattern.as_str()))),
+                Err(reason) => {
+                    problems.push(Problem::error(pattern.span(), reason));
+                    return None;
+                }
+            },
+        };
+        Some(Target { variable: text.variable, counted: text.counted, selector })
+    }
+
+    /// Whether this target, used as an exclusion, leaves out the value `name` of `variable`.
+    pub fn excludes(&self, variable: Variable, name: &[u8]) -> bool {
+        self.variable == variable && self.selector.as_ref().is_none_or(|selector| selector.picks(name))
+    }
+
+    /// Whether both are written alike, apart from the letters' case.
+    pub fn same(&self, other: &Target) -> bool {
+        let selectors = match (&self.selector, &other.selector) {
+            (None, None) => true,
+            (Some(a), Some(b)) => a.same(b),
+            _ => false,
+        };
+        self.variable == other.variable && self.counted == other.counted && selectors
+    }
+}
+
+/// Rules, by id, tag or message.
+#[derive(Clone, Debug)]
+pub enum RulePattern {
+    /// Ids and ranges of ids, both ends included.
+    Ids(Vec<(u64, u64)>),
+    /// Found in any tag.
+    Tag(Arc<Rx>),
+    /// Found in the message as it is written.
+    Msg(Arc<Rx>),
+}
+
+impl RulePattern {
+    /// Compiles what the syntax says, and the link of the chain it is about.
+    pub fn compile(which: &Which, problems: &mut Vec<Problem>) -> Option<(Self, usize)> {
+        let (text, tag) = match which {
+            Which::Ids(ranges, link) => return Some((RulePattern::Ids(ranges.clone()), *link)),
+            Which::Tag(text) => (text, true),
+            Which::Msg(text) => (text, false),
+        };
+        match Rx::compile(text.as_str()) {
+            Ok(pattern) => {
+                let pattern = Arc::new(pattern);
+                Some((if tag { RulePattern::Tag(pattern) } else { RulePattern::Msg(pattern) }, 0))
+            }
+            Err(reason) => {
+                problems.push(Problem::error(text.span(), reason));
+                None
+            }
+        }
+    }
+
+    /// Whether a rule with that id, tags and message is among them.
+    pub fn covers<'a>(&self, id: u64, mut tags: impl Iterator<Item = &'a str>, message: &str) -> bool {
+        match self {
+            RulePattern::Ids(ranges) => ranges.iter().any(|(low, high)| (*low..=*high).contains(&id)),
+            RulePattern::Tag(pattern) => tags.any(|tag| pattern.matches(tag.as_bytes(), None) == Matched::Yes),
+            RulePattern::Msg(pattern) => pattern.matches(message.as_bytes(), None) == Matched::Yes,
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The pieces on their own: transformations, operators and body parsers. Cases are files beside this
+//! folder; adding one needs no Rust.
+
+mod body;
+mod cases;
+mod operator;
+mod transform;

@@ -1,0 +1,287 @@
+//! What each variable holds at this moment of the transaction.
+
+use bytes::Bytes;
+
+use super::Transaction;
+use super::request::first;
+use super::time::moment;
+use crate::expand::{Macro, Template};
+use crate::target::{Selector, Target};
+use crate::value::Entry;
+use crate::variable::Variable as V;
+use crate::verdict::Cause;
+
+impl Transaction {
+    /// Fills in a template. A cut at the limit is recorded.
+    pub(crate) fn expand(&mut self, template: &Template) -> Bytes {
+        let (text, cut) = template.expand(|one| self.macro_value(one));
+        if cut {
+            let rule = self.current_id();
+            self.error(Cause::Limit, rule, "an expansion of macros was cut at its limit");
+        }
+        text
+    }
+
+    fn macro_value(&self, one: &Macro) -> Option<Bytes> {
+        let Some(name) = &one.name else { return self.scalar(one.variable) };
+        match one.variable {
+            V::Tx => self.state.tx.get(name.as_bytes()).cloned(),
+            V::Rule => self.rule_fact(name),
+            variable => {
+                let mut found = None;
+                self.each(variable, &mut |entry_name, value| {
+                    if found.is_none() && entry_name.eq_ignore_ascii_case(name.as_bytes()) {
+                        found = Some(value.clone());
+                    }
+                });
+                found
+            }
+        }
+    }
+
+    pub(crate) fn current_id(&self) -> Option<u64> {
+        let index = self.state.current_rule? as usize;
+        self.rules.rules().get(index).map(|rule| rule.id)
+    }
+
+    fn rule_fact(&self, name: &str) -> Option<Bytes> {
+        let rule = self.rules.rules().get(self.state.current_rule? as usize)?;
+        let text = |text: &str| Some(Bytes::copy_from_slice(text.as_bytes()));
+        match name.to_ascii_lowercase().as_str() {
+            "id" => Some(rule.id.to_string().into()),
+            "msg" => rule.message.as_ref().map(|message| message.expand(|one| (one.variable != V::Rule).then(|| self.macro_value(one))?).0),
+            "logdata" => rule.data.as_ref().map(|data| data.expand(|one| (one.variable != V::Rule).then(|| self.macro_value(one))?).0),
+            "severity" => rule.severity.map(|severity| severity.to_string().into()),
+            "rev" => rule.revision.as_deref().and_then(text),
+            "ver" => rule.version.as_deref().and_then(text),
+            _ => None,
+        }
+    }
+
+    /// The values a target picks, each with its name inside the collection (empty for a variable with one value).
+    pub(crate) fn pick(&self, target: &Target) -> Vec<Entry> {
+        if !target.variable.is_collection() {
+            return self.scalar(target.variable).map(|value| Entry::new(Bytes::new(), value)).into_iter().collect();
+        }
+        if target.variable == V::Xml {
+            return match &target.selector {
+                Some(Selector::XmlAttributes) => {
+                    self.found.xml_attributes.iter().map(|a| Entry::new(&b"//@*"[..], a.value.clone())).collect()
+                }
+                _ => self.found.xml_text.iter().map(|text| Entry::new(&b"/*"[..], text.clone())).collect(),
+            };
+        }
+        let mut entries = Vec::new();
+        self.each(target.variable, &mut |name, value| {
+            if target.selector.as_ref().is_none_or(|selector| selector.picks(name)) {
+                entries.push(Entry { name: name.clone(), value: value.clone() });
+            }
+        });
+        entries
+    }
+
+    /// Visits the entries of a collection.
+    pub(crate) fn each(&self, variable: V, visit: &mut dyn FnMut(&Bytes, &Bytes)) {
+        let request = &self.request;
+        let mut values = |entries: &[Entry]| entries.iter().for_each(|entry| visit(&entry.name, &entry.value));
+        match variable {
+            V::Args => {
+                values(&request.args_get);
+                values(&request.args_post);
+            }
+            V::ArgsGet => values(&request.args_get),
+            V::ArgsPost => values(&request.args_post),
+            V::RequestCookies => values(&request.cookies),
+            V::RequestHeaders => values(&request.headers),
+            V::ResponseHeaders => values(&self.response.headers),
+            V::Files => values(&self.found.files),
+            V::FilesTmpContent => values(&self.found.file_contents),
+            V::MultipartPartHeaders => values(&self.found.part_headers),
+            V::MultipartFilename => values(&self.found.files),
+            V::MultipartName => values(&self.found.part_names),
+            V::Tx => self.state.tx.iter().for_each(|entry| visit(&entry.name, &entry.value)),
+            V::Env => self.state.env.iter().for_each(|entry| visit(&entry.name, &entry.value)),
+            V::MatchedVars => self.state.matched_vars.iter().for_each(|(name, value)| visit(name, value)),
+            V::MatchedVarsNames => self.state.matched_vars.iter().for_each(|(name, _)| visit(name, name)),
+            V::Ip | V::Session | V::User | V::Global | V::Resource => {
+                let entries = self.state.open.get(&variable).into_iter().flat_map(|record| record.table.iter());
+                entries.for_each(|entry| visit(&entry.name, &entry.value));
+            }
+            V::Rule => ["id", "msg", "logdata", "severity", "rev", "ver"].into_iter().for_each(|name| {
+                if let Some(value) = self.rule_fact(name) {
+                    visit(&Bytes::from_static(name.as_bytes()), &value);
+                }
+            }),
+            _ => self.each_name(variable, visit),
+        }
+    }
+
+    /// The collections whose values are names or sizes of another.
+    fn each_name(&self, variable: V, visit: &mut dyn FnMut(&Bytes, &Bytes)) {
+        let request = &self.request;
+        let mut names = |entries: &[Entry]| entries.iter().for_each(|entry| visit(&entry.name, &entry.name));
+        match variable {
+            V::ArgsNames => {
+                names(&request.args_get);
+                names(&request.args_post);
+            }
+            V::ArgsGetNames => names(&request.args_get),
+            V::ArgsPostNames => names(&request.args_post),
+            V::RequestCookiesNames => names(&request.cookies),
+            V::RequestHeadersNames => names(&request.headers),
+            V::ResponseHeadersNames => names(&self.response.headers),
+            V::FilesNames => names(&self.found.files),
+            V::FilesSizes => self.found.file_contents.iter().for_each(|file| visit(&file.name, &number(file.value.len()))),
+            _ => {}
+        }
+    }
+
+    /// The one value of a variable that is no collection; none where the manual says it is not set.
+    pub(crate) fn scalar(&self, variable: V) -> Option<Bytes> {
+        let request = &self.request;
+        Some(match variable {
+            V::ArgsCombinedSize => {
+                let entries = request.args_get.iter().chain(&request.args_post);
+                number(entries.map(|entry| entry.name.len() + entry.value.len()).sum())
+            }
+            V::AuthType => {
+                let value = first(&request.headers, b"authorization")?;
+                value.slice_ref(value.split(|byte| *byte == b' ').next().unwrap_or_default())
+            }
+            V::FilesCombinedSize => number(self.found.file_contents.iter().map(|file| file.value.len()).sum()),
+            V::FullRequest | V::FullRequestLength => {
+                let whole = self.full_request();
+                if variable == V::FullRequest { whole } else { number(whole.len()) }
+            }
+            V::InboundDataError => flag(request.body_cut),
+            V::OutboundDataError => flag(self.response.body_cut),
+            V::QueryString => request.query.clone(),
+            V::ReqbodyError | V::ReqbodyProcessorError => flag(self.found.error.is_some()),
+            V::ReqbodyErrorMsg | V::ReqbodyProcessorErrorMsg => self.found.error.clone().unwrap_or_default(),
+            V::ReqbodyProcessor => Bytes::from_static(request.processor.as_bytes()),
+            V::RequestBasename => {
+                let start = request.filename.iter().rposition(|byte| matches!(byte, b'/' | b'\\')).map_or(0, |at| at + 1);
+                request.filename.slice(start..)
+            }
+            V::RequestBody => {
+                let shown = request.processor == "URLENCODED" || request.processor.is_empty() && request.force_body;
+                request.body.clone().filter(|body| shown && !body.is_empty())?
+            }
+            V::RequestBodyLength => number(request.body.as_ref().map_or(0, Bytes::len)),
+            V::RequestFilename => request.filename.clone(),
+            V::RequestLine => request.line.clone(),
+            V::RequestMethod => request.method.clone(),
+            V::RequestProtocol => request.protocol.clone(),
+            V::RequestUri => request.uri.clone(),
+            V::RequestUriRaw => request.uri_raw.clone(),
+            V::StreamInputBody => request.body.clone()?,
+            V::UrlencodedError => flag(request.query_error || self.found.url_encoded_error),
+            _ => return self.scalar_of_state(variable).or_else(|| self.scalar_of_others(variable)),
+        })
+    }
+
+    fn scalar_of_state(&self, variable: V) -> Option<Bytes> {
+        Some(match variable {
+            V::HighestSeverity => number(self.state.highest_severity.unwrap_or(255).into()),
+            V::MatchedVar => self.state.matched.as_ref()?.1.clone(),
+            V::MatchedVarName => self.state.matched.as_ref()?.0.clone(),
+            V::Sessionid => self.state.session_id.clone(),
+            V::Userid => self.state.user_id.clone(),
+            V::MscPcreError | V::MscPcreLimitsExceeded => self.state.tx.get(variable.name().as_bytes()).cloned()?,
+            V::Webappid => Bytes::copy_from_slice(self.rules.settings().web_app_id.as_bytes()),
+            V::Duration => self.now.saturating_sub(self.started).to_string().into(),
+            V::UniqueId => self.unique_id.clone(),
+            V::Time | V::TimeDay | V::TimeEpoch | V::TimeHour | V::TimeMin | V::TimeMon | V::TimeSec | V::TimeWday | V::TimeYear => {
+                let at = moment(self.now);
+                let text = match variable {
+                    V::TimeDay => at.day.to_string(),
+                    V::TimeEpoch => at.epoch.to_string(),
+                    V::TimeHour => at.hour.to_string(),
+                    V::TimeMin => at.minute.to_string(),
+                    V::TimeMon => (at.month - 1).to_string(),
+                    V::TimeSec => at.second.to_string(),
+                    V::TimeWday => at.weekday.to_string(),
+                    V::TimeYear => at.year.to_string(),
+                    _ => format!("{:02}:{:02}:{:02}", at.hour, at.minute, at.second),
+                };
+                text.into()
+            }
+            _ => return None,
+        })
+    }
+
+    fn scalar_of_others(&self, variable: V) -> Option<Bytes> {
+        let address = |end: &Option<(std::net::IpAddr, u16)>| end.map(|(address, _)| Bytes::from(address.to_string()));
+        let port = |end: &Option<(std::net::IpAddr, u16)>| end.map(|(_, port)| Bytes::from(port.to_string()));
+        let response = &self.response;
+        match variable {
+            V::RemoteAddr | V::RemoteHost | V::UseragentIp => address(&self.client),
+            V::RemotePort => port(&self.client),
+            V::RemoteUser => self.user.clone(),
+            V::ServerAddr => address(&self.server),
+            V::ServerPort => port(&self.server),
+            V::ServerName => first(&self.request.headers, b"host").map(without_port),
+            V::ModsecBuild => Some(Bytes::from_static(b"020909000")),
+            V::ResponseBody | V::StreamOutputBody => response.body.clone(),
+            V::ResponseContentLength => Some(match first(&response.headers, b"content-length") {
+                Some(length) => length.clone(),
+                None => number(response.body.as_ref().map_or(0, Bytes::len)),
+            }),
+            V::ResponseContentType => first(&response.headers, b"content-type").cloned(),
+            V::ResponseProtocol => Some(response.protocol.clone()),
+            V::ResponseStatus => Some(number(response.status.into())),
+            V::StatusLine => Some(Bytes::from([response.protocol.as_ref(), b" ", response.status.to_string().as_bytes()].concat())),
+            _ => self.multipart_flag(variable).map(|value| number(value.into())),
+        }
+    }
+
+    fn multipart_flag(&self, variable: V) -> Option<u8> {
+        let flags = self.found.multipart.unwrap_or_default();
+        Some(match variable {
+            V::MultipartUnmatchedBoundary => flags.unmatched_boundary,
+            V::MultipartStrictError => u8::from(flags.strict_error() || self.found.multipart_failed),
+            V::MultipartBoundaryQuoted => flags.boundary_quoted.into(),
+            V::MultipartBoundaryWhitespace => flags.boundary_whitespace.into(),
+            V::MultipartCrlfLfLines => flags.crlf_lf_lines().into(),
+            V::MultipartDataAfter => flags.data_after.into(),
+            V::MultipartDataBefore => flags.data_before.into(),
+            V::MultipartFileLimitExceeded => flags.file_limit_exceeded.into(),
+            V::MultipartHeaderFolding => flags.header_folding.into(),
+            V::MultipartInvalidHeaderFolding => flags.invalid_header_folding.into(),
+            V::MultipartInvalidPart => flags.invalid_part.into(),
+            V::MultipartInvalidQuoting => flags.invalid_quoting.into(),
+            V::MultipartLfLine => flags.lf_line.into(),
+            V::MultipartMissingSemicolon | V::MultipartSemicolonMissing => flags.missing_semicolon.into(),
+            _ => return None,
+        })
+    }
+
+    fn full_request(&self) -> Bytes {
+        let mut whole = self.request.line.to_vec();
+        whole.extend_from_slice(b"\r\n");
+        for header in &self.request.headers {
+            for piece in [header.name.as_ref(), b": ", header.value.as_ref(), b"\r\n"] {
+                whole.extend_from_slice(piece);
+            }
+        }
+        whole.extend_from_slice(b"\r\n");
+        whole.extend_from_slice(self.request.body.as_deref().unwrap_or_default());
+        whole.into()
+    }
+}
+
+fn number(number: usize) -> Bytes {
+    number.to_string().into()
+}
+
+fn flag(set: bool) -> Bytes {
+    Bytes::from_static(if set { b"1" } else { b"0" })
+}
+
+fn without_port(host: &Bytes) -> Bytes {
+    let bracket = host.iter().rposition(|byte| *byte == b']').unwrap_or(0);
+    match host.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if colon > bracket => host.slice(..colon),
+        _ => host.clone(),
+    }
+}

@@ -1,0 +1,293 @@
+//! One transaction: owns its buffers, is fed the request and response piece by piece, and keeps what rules found out.
+
+mod body;
+mod cookies;
+mod lookup;
+mod request;
+mod time;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::action::{Allow, Switch};
+use crate::body::multipart;
+use crate::limits;
+use crate::operator::Rx;
+use crate::ruleset::RuleSet;
+use crate::target::Target;
+use crate::value::{Entry, Table};
+use crate::variable::Variable;
+use crate::verdict::{Cause, EngineError, Intervention, Match, Phase};
+
+pub use body::BodyOutcome;
+
+/// What the engine may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Rules run and may end the transaction (`SecRuleEngine On`).
+    Block,
+    /// Rules run and are recorded, nothing more (`DetectionOnly`).
+    Detect,
+    /// No rule runs.
+    Off,
+}
+
+/// What the caller knows before the transaction begins.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Overrides `SecRuleEngine`. `ctl:ruleEngine` may lower it for one transaction, never raise it above this.
+    pub mode: Option<Mode>,
+    /// `UNIQUE_ID`
+    pub unique_id: String,
+    /// The time in microseconds since 1970, UTC.
+    pub now: u64,
+    /// Overrides [`limits::FUEL_MAX`].
+    pub fuel: Option<u64>,
+}
+
+/// A running transaction.
+#[derive(Debug)]
+pub struct Transaction {
+    pub(crate) rules: Arc<RuleSet>,
+    pub(crate) mode: Mode,
+    /// What `ctl:ruleEngine=On` means: never more than the caller wants.
+    pub(crate) ceiling: Mode,
+    pub(crate) unique_id: Bytes,
+    pub(crate) started: u64,
+    pub(crate) now: u64,
+    pub(crate) client: Option<(IpAddr, u16)>,
+    pub(crate) server: Option<(IpAddr, u16)>,
+    pub(crate) user: Option<Bytes>,
+    pub(crate) request: Request,
+    pub(crate) response: Response,
+    pub(crate) found: Found,
+    pub(crate) state: State,
+    pub(crate) matches: Vec<Match>,
+    pub(crate) errors: Vec<EngineError>,
+    pub(crate) errors_total: u64,
+    pub(crate) intervention: Option<Intervention>,
+    pub(crate) would_intervene: Option<Intervention>,
+    pub(crate) fuel: u64,
+}
+
+/// The request as it was sent.
+#[derive(Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) line: Bytes,
+    pub(crate) method: Bytes,
+    pub(crate) protocol: Bytes,
+    pub(crate) uri_raw: Bytes,
+    pub(crate) uri: Bytes,
+    pub(crate) filename: Bytes,
+    pub(crate) query: Bytes,
+    pub(crate) headers: Vec<Entry>,
+    pub(crate) cookies: Vec<Entry>,
+    pub(crate) args_get: Vec<Entry>,
+    pub(crate) args_post: Vec<Entry>,
+    pub(crate) query_error: bool,
+    pub(crate) buffer: BytesMut,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) body_access: bool,
+    pub(crate) body_limit: u64,
+    /// Bytes that arrived, those behind the limit included.
+    pub(crate) body_arrived: u64,
+    pub(crate) body_cut: bool,
+    pub(crate) processor: &'static str,
+    pub(crate) force_body: bool,
+}
+
+/// The response as it was sent.
+#[derive(Debug, Default)]
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) protocol: Bytes,
+    pub(crate) headers: Vec<Entry>,
+    pub(crate) buffer: BytesMut,
+    pub(crate) body: Option<Bytes>,
+    pub(crate) body_access: bool,
+    pub(crate) body_limit: u64,
+    pub(crate) body_cut: bool,
+}
+
+/// What the body parsers found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) error: Option<Bytes>,
+    pub(crate) url_encoded_error: bool,
+    pub(crate) multipart: Option<multipart::Flags>,
+    pub(crate) multipart_failed: bool,
+    pub(crate) part_headers: Vec<Entry>,
+    /// Field name and file name.
+    pub(crate) files: Vec<Entry>,
+    /// Field name and contents.
+    pub(crate) file_contents: Vec<Entry>,
+    pub(crate) part_names: Vec<Entry>,
+    pub(crate) xml_text: Option<Bytes>,
+    pub(crate) xml_attributes: Vec<Entry>,
+}
+
+/// What rules change while they run.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(crate) tx: Table,
+    pub(crate) env: Table,
+    pub(crate) open: BTreeMap<Variable, OpenRecord>,
+    pub(crate) highest_severity: Option<u8>,
+    pub(crate) matched: Option<(Bytes, Bytes)>,
+    /// What the current chain matched so far.
+    pub(crate) matched_vars: Vec<(Bytes, Bytes)>,
+    /// One bit a rule: taken out by `ctl`.
+    pub(crate) removed: Vec<u64>,
+    pub(crate) removed_targets: BTreeMap<u32, Vec<Target>>,
+    pub(crate) allow: Option<(Allow, Phase)>,
+    pub(crate) audit: Option<Switch>,
+    pub(crate) audit_parts: Option<String>,
+    pub(crate) sanitised: Vec<(Arc<str>, Bytes)>,
+    pub(crate) session_id: Bytes,
+    pub(crate) user_id: Bytes,
+    /// Patterns built for this transaction, by their text.
+    pub(crate) patterns: BTreeMap<Bytes, Arc<Rx>>,
+    pub(crate) current_rule: Option<u32>,
+    pub(crate) phase: Option<Phase>,
+}
+
+/// A record of a persistent collection in use.
+#[derive(Debug)]
+pub(crate) struct OpenRecord {
+    pub(crate) key: Bytes,
+    pub(crate) table: Table,
+    pub(crate) changes: Vec<crate::collections::Change>,
+}
+
+impl Transaction {
+    /// Begins a transaction with the rules it will follow to its end, whatever is loaded meanwhile.
+    pub fn new(rules: Arc<RuleSet>, options: Options) -> Self {
+        let settings = rules.settings();
+        let mode = options.mode.unwrap_or(match settings.rule_engine {
+            Switch::On => Mode::Block,
+            Switch::Partly => Mode::Detect,
+            Switch::Off => Mode::Off,
+        });
+        let request = Request { body_access: settings.request_body_access, body_limit: settings.request_body_limit, ..Request::default() };
+        let response =
+            Response { body_access: settings.response_body_access, body_limit: settings.response_body_limit, ..Response::default() };
+        let removed = vec![0; rules.rules().len().div_ceil(64)];
+        Transaction {
+            mode,
+            ceiling: options.mode.unwrap_or(Mode::Block),
+            unique_id: Bytes::from(options.unique_id),
+            started: options.now,
+            now: options.now,
+            client: None,
+            server: None,
+            user: None,
+            request,
+            response,
+            found: Found::default(),
+            state: State { removed, ..State::default() },
+            matches: Vec::new(),
+            errors: Vec::new(),
+            errors_total: 0,
+            intervention: None,
+            would_intervene: None,
+            fuel: options.fuel.unwrap_or(limits::FUEL_MAX),
+            rules,
+        }
+    }
+
+    /// The two ends of the connection, the client's address as the gateway resolved it.
+    pub fn connection(&mut self, client: IpAddr, client_port: u16, server: IpAddr, server_port: u16) {
+        self.client = Some((client, client_port));
+        self.server = Some((server, server_port));
+    }
+
+    /// The name of the user who has signed in (`REMOTE_USER`).
+    pub fn remote_user(&mut self, name: &str) {
+        self.user = Some(Bytes::copy_from_slice(name.as_bytes()));
+    }
+
+    /// Sets the clock forward, in microseconds since 1970 (`TIME...`, `DURATION`, expiry of collections).
+    pub fn set_now(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// An environment variable for `ENV`.
+    pub fn environment(&mut self, name: &str, value: &str) {
+        let value = Bytes::copy_from_slice(value.as_bytes());
+        if !self.state.env.set(name.as_bytes(), value, limits::COLLECTION_VARIABLES_MAX) {
+            self.error(Cause::Limit, None, "ENV has too many variables");
+        }
+    }
+
+    /// What matched so far, in order.
+    pub fn matches(&self) -> &[Match] {
+        &self.matches
+    }
+
+    /// What the engine could not do so far; at most [`limits::ENGINE_ERRORS_MAX`] are kept.
+    pub fn errors(&self) -> &[EngineError] {
+        &self.errors
+    }
+
+    /// How many errors there were, those not kept included.
+    pub fn errors_total(&self) -> u64 {
+        self.errors_total
+    }
+
+    /// The decision that ended the transaction.
+    pub fn intervention(&self) -> Option<&Intervention> {
+        self.intervention.as_ref()
+    }
+
+    /// In detection-only mode: the first decision that would have ended it.
+    pub fn would_intervene(&self) -> Option<&Intervention> {
+        self.would_intervene.as_ref()
+    }
+
+    /// The mode in effect.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// A variable of TX, in any case of letters.
+    pub fn tx_variable(&self, name: &str) -> Option<&Bytes> {
+        self.state.tx.get(name.as_bytes())
+    }
+
+    /// The inbound anomaly score, by the names the Core Rule Set gives it: the blocking score once it is computed, else the sum of the
+    /// paranoia levels, else version 3's `anomaly_score`. None where no rule keeps one.
+    pub fn score(&self) -> Option<i64> {
+        let number = |name: &str| self.tx_variable(name).map(|value| crate::value::integer(value));
+        if let Some(score) = number("blocking_inbound_anomaly_score").filter(|score| *score != 0) {
+            return Some(score);
+        }
+        let levels = (1..=4).filter_map(|level| number(&format!("inbound_anomaly_score_pl{level}")));
+        levels.reduce(i64::saturating_add).or_else(|| number("anomaly_score"))
+    }
+
+    /// The audit trail's switch, where `ctl:auditEngine` set it.
+    pub fn audit_engine(&self) -> Switch {
+        self.state.audit.unwrap_or(self.rules.settings().audit_engine)
+    }
+
+    /// The parts of the audit record, with what `ctl:auditLogParts` changed.
+    pub fn audit_parts(&self) -> &str {
+        self.state.audit_parts.as_deref().unwrap_or(&self.rules.settings().audit_parts)
+    }
+
+    /// What the audit trail must not show: the lower-cased action (`sanitisearg`, `sanitiserequestheader`, ...) and the name.
+    pub fn sanitised(&self) -> &[(Arc<str>, Bytes)] {
+        &self.state.sanitised
+    }
+
+    pub(crate) fn error(&mut self, cause: Cause, rule_id: Option<u64>, detail: impl Into<String>) {
+        self.errors_total += 1;
+        if self.errors.len() < limits::ENGINE_ERRORS_MAX {
+            let phase = self.state.phase.unwrap_or(Phase::RequestHeaders);
+            self.errors.push(EngineError { rule_id, phase, cause, detail: detail.into() });
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The running gateway: listeners, TLS handshakes, HTTP/1 and 2, reload and drain.
+
+mod admin;
+mod connections;
+mod drain;
+mod http1;
+mod http2;
+mod named;
+mod outgoing;
+mod timed_body;
+mod worker;
+
+use crate::audit::{Redactor, Settings as TrailSettings, Trail};
+use crate::clock::Moment;
+use crate::diagnostic::Diagnostic;
+use crate::layers::basic_auth::FileChange;
+use crate::layers::error_mask::ErrorMask;
+use crate::limits;
+use crate::policy::{self, Policy};
+use crate::stack::{Shared, Stack};
+use crate::tls::{self, ServerTls};
+use crate::upstream::Upstreams;
+use crate::wire;
+use connections::Connections;
+use drain::{Drain, Drainer};
+use socket2::{Domain, Protocol, Socket as RawSocket, Type};
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use worker::{Generation, Socket, Worker};
+
+/// Connections the kernel holds for us before `accept`.
+const BACKLOG: i32 = 1024;
+
+/// Why a gateway does not start, or keeps its old configuration.
+#[derive(Debug)]
+pub enum StartError {
+    /// Mistakes in the policy or in a file it names.
+    Policy(Vec<Diagnostic>),
+    /// The system refuses: an address in use, a folder that cannot be written.
+    System(String),
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Policy(list) => {
+                for (i, diagnostic) in list.iter().enumerate() {
+                    if i > 0 {
+                        writeln!(f)?;
+                    }
+                    diagnostic.fmt(f)?;
+                }
+                Ok(())
+            }
+            Self::System(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A policy whose every file has been read: what `check` proves and a start or reload uses.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// What is odd but usable.
+    pub warnings: Vec<Diagnostic>,
+    shared: Shared,
+    tls: Option<tls::Prepared>,
+}
+
+/// Reads a policy and every file it names.
+///
+/// # Errors
+/// All mistakes of all files in one list.
+pub fn prepare(path: &Path) -> Result<Prepared, Vec<Diagnostic>> {
+    prepare_after(path, None)
+}
+
+fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec<Diagnostic>> {
+    let examined = policy::file::examine(path, &policy::file::Disk);
+    let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
+    let mut sort = |found: Vec<Diagnostic>, mistakes: &mut Vec<Diagnostic>| {
+        for diagnostic in found {
+            if diagnostic.is_error() { mistakes.push(diagnostic) } else { warnings.push(diagnostic) }
+        }
+    };
+    sort(examined.diagnostics, &mut mistakes);
+    let now = i64::try_from(Moment::now().unix_micros / 1_000_000).unwrap_or(i64::MAX);
+    let Some(policy) = examined.policy else {
+        // The files it names are looked at all the same, so that one run shows every mistake.
+        sort(named::check(&examined.named, now), &mut mistakes);
+        return Err(mistakes);
+    };
+    let shared = Shared::new(&policy, previous).map_err(|found| sort(found, &mut mistakes)).ok();
+    let (tls, found) =
+        if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
+    sort(found, &mut mistakes);
+    if let Err(found) = ErrorMask::new(&policy) {
+        mistakes.push(Diagnostic::file(&policy.path, found, "make the page readable, or leave out `pages`"));
+    }
+    if let Err(found) = Upstreams::new(&policy) {
+        mistakes.extend(found);
+    }
+    match shared {
+        Some((shared, notes)) if mistakes.is_empty() => {
+            warnings.extend(notes);
+            Ok(Prepared { policy: Arc::new(policy), warnings, shared, tls })
+        }
+        _ => Err(mistakes),
+    }
+}
+
+/// A gateway that serves until it is stopped.
+#[derive(Debug)]
+pub struct Gateway {
+    path: PathBuf,
+    workers: Vec<Arc<Worker>>,
+    threads: Vec<JoinHandle<()>>,
+    addresses: Vec<(SocketAddr, bool)>,
+    admin: Option<SocketAddr>,
+    drainer: Drainer,
+    connections: Arc<Connections>,
+    trail: Trail,
+    tls: Option<Arc<ServerTls>>,
+    current: Mutex<(Arc<Policy>, Shared)>,
+}
+
+impl Gateway {
+    /// Binds every listener and starts one runtime thread per core.
+    ///
+    /// # Errors
+    /// An address that cannot be bound, an audit folder that cannot be written.
+    pub fn start(prepared: Prepared) -> Result<Arc<Self>, StartError> {
+        let Prepared { policy, shared, tls, .. } = prepared;
+        let system = |what: &str, e: &dyn std::fmt::Display| StartError::System(format!("{what}: {e}"));
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let trail = trail_settings(&policy).and_then(Trail::open).map_err(|e| system(&policy.audit.directory.display().to_string(), &e))?;
+        let tls = match &tls {
+            Some(prepared) => Some(Arc::new(ServerTls::new(prepared).map_err(StartError::System)?)),
+            None => None,
+        };
+        let (drainer, drain) = drain::pair();
+        let connections = Arc::new(Connections::default());
+        let mut sockets: Vec<Vec<Socket>> = (0..threads).map(|_| Vec::new()).collect();
+        let mut addresses = Vec::new();
+        for listener in &policy.listeners {
+            // Shared ports would let a second gateway start beside the first unseen; a bind without sharing finds it.
+            probe(listener.address).map_err(|e| system(&listener.address.to_string(), &e))?;
+            let mut address = listener.address;
+            for per_thread in &mut sockets {
+                let bound = bind(address).map_err(|e| system(&listener.address.to_string(), &e))?;
+                // Port 0 is chosen once; the other threads share what was chosen.
+                address = bound.local_addr().map_err(|e| system("a listening socket", &e))?;
+                per_thread.push(Socket { listener: bound, tls: listener.tls });
+            }
+            addresses.push((address, listener.tls));
+        }
+        let upstreams = Arc::new(Upstreams::new(&policy).map_err(StartError::Policy)?);
+        let mut workers = Vec::with_capacity(threads);
+        for _ in 0..threads {
+            let generation = generation(&policy, &shared, &upstreams, tls.as_ref(), &trail)?;
+            workers.push(Arc::new(Worker::new(generation, Arc::clone(&connections), drain.clone(), trail.clone())));
+        }
+        let handles = workers
+            .iter()
+            .zip(sockets)
+            .enumerate()
+            .map(|(n, (worker, sockets))| spawn(n, Arc::clone(worker), sockets))
+            .collect::<Result<_, _>>();
+        let threads = handles.map_err(|e| system("a runtime thread", &e))?;
+        let mut gateway = Self {
+            path: policy.path.clone(),
+            workers,
+            threads,
+            addresses,
+            admin: None,
+            drainer,
+            connections,
+            trail,
+            tls,
+            current: Mutex::new((Arc::clone(&policy), shared)),
+        };
+        if let Some(admin) = &policy.admin {
+            gateway.admin =
+                Some(admin::start(admin.address, drain, gateway.trail.clone()).map_err(|e| system(&admin.address.to_string(), &e))?);
+        }
+        Ok(Arc::new(gateway))
+    }
+
+    /// The addresses really bound, and whether each speaks TLS.
+    pub fn addresses(&self) -> &[(SocketAddr, bool)] {
+        &self.addresses
+    }
+
+    /// The admin listener's address.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// Reads the policy anew and swaps it in; on any mistake nothing changes.
+    ///
+    /// # Errors
+    /// The mistakes; also a change of listeners, which needs a restart.
+    pub fn reload(&self) -> Result<Vec<Diagnostic>, StartError> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1)).map_err(StartError::Policy)?;
+        if policy.listeners != current.0.listeners || policy.audit.directory != current.0.audit.directory {
+            return Err(StartError::System("listeners and the audit folder change only with a restart; nothing was reloaded".into()));
+        }
+        let upstreams = Arc::new(Upstreams::new(&policy).map_err(StartError::Policy)?);
+        let fresh = self
+            .workers
+            .iter()
+            .map(|_| generation(&policy, &shared, &upstreams, self.tls.as_ref(), &self.trail))
+            .collect::<Result<Vec<_>, _>>()?;
+        if let (Some(own), Some(prepared)) = (&self.tls, &tls) {
+            own.swap(prepared).map_err(StartError::System)?;
+        }
+        for (worker, generation) in self.workers.iter().zip(fresh) {
+            worker.generation.store(Arc::new(generation));
+        }
+        *current = (policy, shared);
+        Ok(warnings)
+    }
+
+    /// Looks at the password and group files, takes up what changed, and forgets idle rate-limit keys. To be called every
+    /// [`limits::AUTH_FILES_POLL_INTERVAL`].
+    pub fn housekeeping(&self) {
+        let shared = self.current.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+        for change in shared.basic_auth.reload_files() {
+            match change {
+                FileChange::Changed { users, count, warnings } => {
+                    tracing::info!(file = %users.display(), users = count, "took up a changed password or group file");
+                    for warning in warnings {
+                        tracing::warn!("{warning}");
+                    }
+                }
+                FileChange::Broken { users, diagnostics } => {
+                    tracing::error!(file = %users.display(), "a password or group file is broken, the old one stays in force");
+                    for diagnostic in diagnostics {
+                        tracing::error!("{diagnostic}");
+                    }
+                }
+            }
+        }
+        shared.rate_limit.forget_idle();
+    }
+
+    /// Closes and opens the log files anew (USR1).
+    pub fn reopen_logs(&self) {
+        self.trail.reopen();
+    }
+
+    /// Stops accepting, lets requests in flight end within the policy's `drain_timeout_seconds`, writes out the trail.
+    /// Returns whether all ended in time.
+    pub fn stop(self: Arc<Self>) -> bool {
+        let limit = self.current.lock().unwrap_or_else(PoisonError::into_inner).0.limits.drain_timeout;
+        self.drainer.begin();
+        let deadline = std::time::Instant::now() + limit;
+        while self.connections.count() > 0 && std::time::Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let drained = self.connections.count() == 0;
+        match Arc::try_unwrap(self) {
+            Ok(own) => {
+                for worker in &own.workers {
+                    worker.stopped.notify_one();
+                }
+                for thread in own.threads {
+                    let _ = thread.join();
+                }
+                drop(own.workers);
+                own.trail.stop();
+            }
+            Err(shared) => {
+                shared.trail.stop();
+            }
+        }
+        drained
+    }
+}
+
+fn trail_settings(policy: &Policy) -> io::Result<TrailSettings> {
+    let audit = &policy.audit;
+    let names = |list: &[String]| list.to_vec();
+    let (parameters, headers) = (names(&audit.redact_parameters), names(&audit.redact_headers));
+    let redactor =
+        Redactor::new(parameters.iter().map(String::as_str), headers.iter().map(String::as_str), audit.dangerously_record_unknown_users)?;
+    Ok(TrailSettings {
+        file_bytes_max: audit.file_bytes_max,
+        retention_days: audit.retention_days,
+        ..TrailSettings::new(&audit.directory, redactor)
+    })
+}
+
+fn generation(
+    policy: &Arc<Policy>,
+    shared: &Shared,
+    upstreams: &Arc<Upstreams>,
+    tls: Option<&Arc<ServerTls>>,
+    trail: &Trail,
+) -> Result<Generation, StartError> {
+    let stack = Stack::new(policy, shared, Arc::clone(upstreams), trail.clone()).map_err(StartError::System)?;
+    let client = &policy.limits;
+    let wire_limits = Arc::new(wire::Limits {
+        request_line_bytes_max: client.request_line_bytes_max,
+        head_bytes_max: client.head_bytes_max,
+        headers_max: client.headers_max,
+        header_timeout: client.header_timeout,
+        idle_timeout: client.idle_timeout,
+        body_timeout: client.body_timeout,
+        body_bytes_per_second_min: client.body_bytes_per_second_min,
+        write_timeout: client.write_timeout,
+        ..wire::Limits::default()
+    });
+    Ok(Generation { policy: Arc::clone(policy), stack, tls: tls.cloned(), wire_limits })
+}
+
+fn probe(address: SocketAddr) -> io::Result<()> {
+    std::net::TcpListener::bind(address).map(drop)
+}
+
+/// A listening socket that other threads' sockets may share the address with (SO_REUSEPORT).
+fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = RawSocket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn spawn(number: usize, worker: Arc<Worker>, sockets: Vec<Socket>) -> io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name(format!("gateway-{number}")).spawn(move || {
+        runtime.block_on(async {
+            for socket in sockets {
+                tokio::spawn(Arc::clone(&worker).accept(socket));
+            }
+            worker.stopped.notified().await;
+        });
+        // What did not end within the drain ends here; its records are written as the futures drop.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+    })
+}
+
+/// How often [`Gateway::housekeeping`] is due.
+pub const HOUSEKEEPING_INTERVAL: Duration = limits::AUTH_FILES_POLL_INTERVAL;

@@ -1,0 +1,57 @@
+//! A response handed to hyper, and the body type it has there.
+
+use crate::message::{Body, BodyError, Response};
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+/// Close the connection (or reset the stream) without an answer.
+#[derive(Debug)]
+pub(super) struct Abort;
+
+impl fmt::Display for Abort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("closed without an answer")
+    }
+}
+
+impl std::error::Error for Abort {}
+
+/// A response body on its way to the client, holding `H` (the connection's turn, the stream's place) until it has been handed over.
+pub(super) struct Outgoing<H> {
+    body: Body,
+    _held: H,
+}
+
+impl<H: Unpin> http_body::Body for Outgoing<H> {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Hands a response to hyper.
+///
+/// # Errors
+/// `Abort` where the response says so.
+pub(super) fn response<H>(response: Response, held: H) -> Result<hyper::Response<Outgoing<H>>, Abort> {
+    if response.abort {
+        return Err(Abort);
+    }
+    let mut out = hyper::Response::new(Outgoing { body: response.body, _held: held });
+    *out.status_mut() = response.status;
+    *out.headers_mut() = response.headers;
+    Ok(out)
+}

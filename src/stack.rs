@@ -1,0 +1,213 @@
+//! The order of the layers. It stands here and nowhere else: top to bottom is the way of a request.
+
+use crate::audit::{Action, Decision, Record, Trail};
+use crate::clock::Moment;
+use crate::diagnostic::Diagnostic;
+use crate::evidence::{Caller, Mapped};
+use crate::layers::audit_wrap::{AuditWrap, OpenRecord, TunnelRecord};
+use crate::layers::basic_auth::BasicAuth;
+use crate::layers::door::Door;
+use crate::layers::error_mask::{Asked, ErrorMask};
+use crate::layers::forwarding::{Ends, Forwarded, Forwarding};
+use crate::layers::inspection::Inspection;
+use crate::layers::ntlm_block::NtlmBlock;
+use crate::layers::rate_limit::{Key, RateLimit};
+use crate::limits::TUNNEL_IDLE_TIMEOUT;
+use crate::message::{Request, Response};
+use crate::policy::{Map, OnAuditFailure, Policy};
+use crate::refusal::Refusal;
+use crate::upstream::{Upstreams, splice};
+use std::sync::Arc;
+
+/// All layers of one policy, in order. One per runtime thread; what must be shared between threads is shared inside.
+#[derive(Debug)]
+pub struct Stack {
+    audit: AuditWrap,
+    error_mask: ErrorMask,
+    door: Door,
+    basic_auth: Arc<BasicAuth>,
+    ntlm_block: NtlmBlock,
+    rate_limit: Arc<RateLimit>,
+    inspection: Arc<Inspection>,
+    forwarding: Forwarding,
+    trail: Trail,
+    refuse_unrecorded: bool,
+}
+
+/// The layers that all runtime threads share.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// Layer 1: its cache and back-off count for the whole process.
+    pub basic_auth: Arc<BasicAuth>,
+    /// Layer 3: one set of buckets.
+    pub rate_limit: Arc<RateLimit>,
+    /// Layer 4: rules are compiled once.
+    pub inspection: Arc<Inspection>,
+}
+
+impl Shared {
+    /// Reads the files that the policy names: passwords, groups, rules. What `previous` has counted and proven goes on.
+    ///
+    /// # Errors
+    /// Every mistake in them.
+    pub fn new(policy: &Policy, previous: Option<&Self>) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let mut mistakes = Vec::new();
+        let mut warnings = Vec::new();
+        let basic_auth = BasicAuth::new(policy, previous.map(|p| &*p.basic_auth)).map_err(|d| mistakes.extend(d)).ok();
+        let inspection = Inspection::new(policy).map_err(|d| mistakes.extend(d)).ok();
+        match (basic_auth, inspection) {
+            (Some(basic_auth), Some((inspection, notes))) if mistakes.is_empty() => {
+                warnings.extend_from_slice(basic_auth.warnings());
+                warnings.extend(notes);
+                let rate_limit = Arc::new(RateLimit::new(policy));
+                Ok((Self { basic_auth: Arc::new(basic_auth), rate_limit, inspection: Arc::new(inspection) }, warnings))
+            }
+            _ => Err(mistakes),
+        }
+    }
+}
+
+/// What a walk that failed had reached, for the page and the challenge.
+#[derive(Default)]
+struct Reached {
+    mapped: Option<Mapped>,
+    caller: Option<Caller>,
+}
+
+impl Reached {
+    fn map(&self) -> Option<&Map> {
+        self.mapped.as_ref().map(|m| &*m.map)
+    }
+}
+
+impl Stack {
+    /// The stack of a policy for one runtime thread.
+    ///
+    /// # Errors
+    /// A page or a backend setting that cannot be used.
+    pub fn new(policy: &Policy, shared: &Shared, upstreams: Arc<Upstreams>, trail: Trail) -> Result<Self, String> {
+        Ok(Self {
+            audit: AuditWrap::new(trail.clone()),
+            error_mask: ErrorMask::new(policy)?,
+            door: Door::new(policy),
+            basic_auth: Arc::clone(&shared.basic_auth),
+            ntlm_block: NtlmBlock,
+            rate_limit: Arc::clone(&shared.rate_limit),
+            inspection: Arc::clone(&shared.inspection),
+            forwarding: Forwarding::new(policy, upstreams),
+            trail,
+            refuse_unrecorded: policy.audit.on_failure == OnAuditFailure::Refuse,
+        })
+    }
+
+    /// One request, from its head to a response whose body closes the record when it ends.
+    pub async fn handle(&self, mut request: Request) -> Response {
+        let asked = Asked::new(request.id, &request.method, &request.headers);
+        let mut record = self.audit.open(&mut request);
+        let mut reached = Reached::default();
+        let outcome = self.walk(request, &mut record, &mut reached).await;
+        self.leave(outcome, asked, record, reached)
+    }
+
+    /// The order.
+    async fn walk(&self, mut request: Request, record: &mut Record, reached: &mut Reached) -> Result<Forwarded, Refusal> {
+        if self.refuse_unrecorded && !self.trail.healthy() {
+            return Err(Refusal::AuditUnavailable);
+        }
+        let request = &mut request;
+
+        // 0  door: canonical host and path, site and map
+        let started = Moment::now();
+        let mapped = self.door.admit(request, record);
+        record.timing.door = Some(started.elapsed_micros());
+        let mapped: &Mapped = reached.mapped.insert(mapped?);
+
+        // 1  Basic auth: who is it, may they be here
+        let caller = self.login(request, mapped, record).await?;
+        let caller: &Caller = reached.caller.insert(caller);
+        if !mapped.exists {
+            return Err(Refusal::NotMapped);
+        }
+
+        // 2  NTLM/Negotiate block: no integrated-auth handshakes through the gateway
+        let no_handshake = self.ntlm_block.admit(&mapped.map, request, record)?;
+
+        // 3  rate limit: per caller, else per client address
+        let place = self.rate_limit.admit(&mapped.map, Key::new(caller.user.as_ref(), caller.address), record)?;
+
+        // 4  inspection: the rules, request side
+        let started = Moment::now();
+        let inspection = self.inspection.admit(mapped, caller, no_handshake, request, record).await;
+        record.timing.inspection = Some(started.elapsed_micros());
+        let (inspected, watch) = inspection?;
+
+        // 5  forwarding: the one mapped backend; 5' reverse mapping
+        let started = Moment::now();
+        let forwarded = self.forwarding.forward(mapped, inspected, request, record).await;
+        record.timing.forwarding = Some(started.elapsed_micros());
+        let mut forwarded = forwarded?;
+
+        // 4' inspection: the rules, response side
+        forwarded.response = self.inspection.release(mapped, watch, forwarded.response).await?;
+
+        // 2' NTLM/Negotiate block: backend challenges stripped; 1' a backend login behind ours is a conflict
+        let integrated = self.ntlm_block.release(&mapped.map, &mut forwarded.response, record)?;
+        self.basic_auth.release(&mapped.map, caller, &mut forwarded.response, record)?;
+        if integrated {
+            self.forwarding.keep_pinned(request);
+        }
+        let body = forwarded.response.body.take();
+        forwarded.response.body = place.hold(body);
+        Ok(forwarded)
+    }
+
+    async fn login(&self, request: &mut Request, mapped: &Mapped, record: &mut Record) -> Result<Caller, Refusal> {
+        let started = Moment::now();
+        let login = self.basic_auth.admit(&mapped.map, request, mapped.address, record).await;
+        record.timing.basic_auth = Some(started.elapsed_micros());
+        login.map_err(|refusal| self.ntlm_block.explain(refusal, &mapped.map, request, record))
+    }
+
+    /// The way out: error masking, then the record.
+    fn leave(&self, outcome: Result<Forwarded, Refusal>, asked: Asked, mut record: OpenRecord, reached: Reached) -> Response {
+        let map = reached.map();
+        let (mut response, tunnel) = match (outcome, map) {
+            (Ok(forwarded), Some(map)) => {
+                record.decision = Decision { layer: None, action: Action::Allow, reason: "" };
+                (self.error_mask.release(forwarded.response, &asked, map, &mut record), forwarded.tunnel)
+            }
+            (Ok(_), None) => (self.error_mask.refuse(&Refusal::Internal, &asked, None, &mut record), None),
+            (Err(refusal), map) => (self.error_mask.refuse(&refusal, &asked, map, &mut record), None),
+        };
+        if let Some(mapped) = &reached.mapped {
+            self.door.release(mapped, &mut response);
+        }
+        match tunnel {
+            None => record.close_with(response),
+            Some(tunnel) => {
+                let (response, end) = record.tunnel(response);
+                self.join(tunnel, end, reached);
+                response
+            }
+        }
+    }
+
+    /// Joins the two ends of a tunnel once the client has its 101, until one side ends or the user may no longer come in.
+    fn join(&self, ends: Ends, end: TunnelRecord, reached: Reached) {
+        let (basic_auth, idle) = (Arc::clone(&self.basic_auth), TUNNEL_IDLE_TIMEOUT);
+        tokio::spawn(async move {
+            let (Ok(client), Ok(backend)) = tokio::join!(ends.client, ends.backend) else { return };
+            let still_allowed = || match (&reached.mapped, &reached.caller) {
+                (Some(mapped), Some(caller)) => basic_auth.still_allowed(&mapped.map, caller),
+                _ => false,
+            };
+            let report = splice(client, backend, idle, still_allowed).await;
+            end.close(report.bytes_up, report.bytes_down, report.end.name());
+        });
+    }
+
+    /// The map that a URL leads to, for `auth whocan`.
+    pub fn door(&self) -> &Door {
+        &self.door
+    }
+}

@@ -1,0 +1,162 @@
+//! A new connection to a backend member: addresses tried in order, TLS where the policy says so, one time limit over all.
+
+use super::deadline::Deadline;
+use super::outgoing::Outgoing;
+use super::pool::{Conn, Server};
+use super::resolve::Names;
+use crate::limits::{BACKEND_ADDRESS_TIMEOUT_MIN, BACKEND_HEAD_BYTES_MAX, BACKEND_HEADERS_MAX};
+use crate::refusal::Refusal;
+use hyper_util::rt::TokioIo;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::client::TlsStream;
+
+/// Why there is no connection: the refusal, and the reason in our words for the record.
+#[derive(Debug)]
+pub(super) struct Trouble {
+    pub(super) refusal: Refusal,
+    pub(super) why: String,
+}
+
+impl Trouble {
+    pub(super) fn new(refusal: Refusal, why: impl Into<String>) -> Self {
+        Self { refusal, why: why.into() }
+    }
+}
+
+/// Opens a connection and starts the task that drives it. `permit` is given back when the socket closes, also after an
+/// upgrade.
+pub(super) async fn open(server: &Server, names: &Names, limit: Duration, permit: OwnedSemaphorePermit) -> Result<Conn, Trouble> {
+    match timeout(limit, open_unlimited(server, names, limit, permit)).await {
+        Ok(opened) => opened,
+        Err(_) => Err(Trouble::new(Refusal::BackendTimeout, format!("no connection within {} ms", limit.as_millis()))),
+    }
+}
+
+async fn open_unlimited(server: &Server, names: &Names, limit: Duration, permit: OwnedSemaphorePermit) -> Result<Conn, Trouble> {
+    let (tcp, address) = reach(server, names, limit).await?;
+    let transport = match &server.tls {
+        None => Transport::Plain(tcp),
+        Some((connector, name)) => {
+            let stream = connector.connect(name.clone(), tcp).await;
+            Transport::Tls(Box::new(stream.map_err(|e| Trouble::new(Refusal::BackendTls, format!("TLS failed: {e}")))?))
+        }
+    };
+    let heard = Arc::new(AtomicBool::new(false));
+    let line = Line { transport, heard: heard.clone(), _permit: permit };
+    let mut builder = hyper::client::conn::http1::Builder::new();
+    builder.max_headers(BACKEND_HEADERS_MAX).max_header_size(BACKEND_HEAD_BYTES_MAX);
+    let (sender, connection) = builder
+        .handshake::<_, Outgoing>(TokioIo::new(line))
+        .await
+        .map_err(|e| Trouble::new(Refusal::BackendUnreachable, format!("the connection could not be set up: {e}")))?;
+    // Its errors reach the exchange through `sender`.
+    let task = tokio::spawn(async move { drop(connection.with_upgrades().await) });
+    Ok(Conn { sender, task: task.abort_handle(), heard, timer: Deadline::new(), address: address.to_string(), idle_since: Instant::now() })
+}
+
+/// Tries the addresses in order; each but the last gets its share of the time.
+async fn reach(server: &Server, names: &Names, limit: Duration) -> Result<(TcpStream, SocketAddr), Trouble> {
+    let unreachable = |why: String| Trouble::new(Refusal::BackendUnreachable, why);
+    let end = Instant::now() + limit;
+    let addresses = server.target.addresses(names).await.map_err(unreachable)?;
+    let mut why = String::new();
+    for (i, ip) in addresses.iter().enumerate() {
+        let address = SocketAddr::new(*ip, server.port);
+        let left = end.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(addresses.len() - i).unwrap_or(1);
+        let until = Instant::now() + share.max(BACKEND_ADDRESS_TIMEOUT_MIN);
+        match timeout_at(until, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => {
+                // Requests are written whole; waiting for more to send only delays them.
+                let _ = tcp.set_nodelay(true);
+                return Ok((tcp, address));
+            }
+            Ok(Err(e)) => why = format!("{address}: {}", in_words(&e)),
+            Err(_) => why = format!("{address}: no answer"),
+        }
+    }
+    Err(unreachable(why))
+}
+
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused".into(),
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => "no route".into(),
+        _ => error.to_string(),
+    }
+}
+
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The bytes of one backend connection.
+struct Line {
+    transport: Transport,
+    /// Set when bytes arrive: a request of which the backend has said nothing yet may be retried.
+    heard: Arc<AtomicBool>,
+    /// The connection's place under the member's cap.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Line {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = ready!(match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Transport::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        });
+        if buf.filled().len() > before {
+            self.heard.store(true, Ordering::Release);
+        }
+        Poll::Ready(result)
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Transport::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bufs: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
+            Transport::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.transport {
+            Transport::Plain(tcp) => tcp.is_write_vectored(),
+            Transport::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Transport::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.transport {
+            Transport::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Transport::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,372 @@
+//! Kept-alive connections to backend members: idle lists per runtime thread under one cap over all threads.
+
+use super::connect::{Trouble, open};
+use super::deadline::Deadline;
+use super::outgoing::Outgoing;
+use super::pin::PinSlots;
+use super::resolve::{Names, Target};
+use crate::limits::{BACKEND_IDLE_SWEEP_INTERVAL, BACKEND_MEMBER_REST, BACKEND_POOL_SHARDS, BACKEND_QUEUE_TIMEOUT};
+use crate::policy::Backend;
+use crate::refusal::Refusal;
+use http::HeaderValue;
+use hyper::client::conn::http1::SendRequest;
+use rustls::pki_types::ServerName;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsConnector;
+
+/// One connection that can take a request.
+pub(super) struct Conn {
+    pub(super) sender: SendRequest<Outgoing>,
+    /// Ends the task that drives it, and with it the socket.
+    pub(super) task: AbortHandle,
+    /// Whether bytes have come since the request.
+    pub(super) heard: Arc<AtomicBool>,
+    /// Kept with the connection so that a request need not make a timer.
+    pub(super) timer: Deadline,
+    /// The member's address, for the record.
+    pub(super) address: String,
+    pub(super) idle_since: Instant,
+}
+
+/// One member of a backend as the pool knows it.
+pub(super) struct Server {
+    pub(super) target: Target,
+    pub(super) port: u16,
+    pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
+    /// The member's own name as `Host`.
+    pub(super) host: HeaderValue,
+    permits: Arc<Semaphore>,
+    idle: [Mutex<VecDeque<Conn>>; BACKEND_POOL_SHARDS],
+    /// Requests waiting under the cap; a connection that falls free goes to the first of them.
+    waiting: AtomicUsize,
+    queue: Mutex<VecDeque<oneshot::Sender<Conn>>>,
+    /// Microseconds after [`Pool::born`] until which new connections are not tried first.
+    resting_until: AtomicU64,
+}
+
+impl Server {
+    pub(super) fn new(target: Target, port: u16, tls: Option<(TlsConnector, ServerName<'static>)>, host: HeaderValue, cap: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(cap.clamp(1, Semaphore::MAX_PERMITS)));
+        Self {
+            target,
+            port,
+            tls,
+            host,
+            permits,
+            idle: Default::default(),
+            waiting: AtomicUsize::new(0),
+            queue: Mutex::default(),
+            resting_until: AtomicU64::new(0),
+        }
+    }
+
+    fn idle(&self, shard: usize) -> std::sync::MutexGuard<'_, VecDeque<Conn>> {
+        self.idle[shard].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A backend and its members.
+pub(super) struct Group {
+    pub(super) backend: Arc<Backend>,
+    pub(super) servers: Vec<Server>,
+    pub(super) turn: AtomicUsize,
+}
+
+/// All connections to all backends.
+pub(super) struct Pool {
+    pub(super) groups: Vec<Group>,
+    pub(super) names: Names,
+    pub(super) born: Instant,
+    /// Whether an idle list's sweeper runs, by shard.
+    pub(super) sweeping: [AtomicBool; BACKEND_POOL_SHARDS],
+}
+
+/// The idle lists that this thread uses. Runtimes have one thread each, so lists are not contended.
+fn shard() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static SHARD: usize = NEXT.fetch_add(1, Ordering::Relaxed) % BACKEND_POOL_SHARDS;
+    }
+    SHARD.with(|shard| *shard)
+}
+
+impl Pool {
+    fn micros(&self) -> u64 {
+        u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Whether a member could not be connected to a moment ago.
+    pub(super) fn resting(&self, server: &Server) -> bool {
+        let until = server.resting_until.load(Ordering::Relaxed);
+        until != 0 && self.micros() < until
+    }
+
+    fn rest(&self, server: &Server) {
+        let rest = u64::try_from(BACKEND_MEMBER_REST.as_micros()).unwrap_or(u64::MAX);
+        server.resting_until.store(self.micros().saturating_add(rest), Ordering::Relaxed);
+    }
+
+    /// An idle connection of this thread, the one used last, if it still stands.
+    pub(super) fn take_idle(&self, group: &Group, server: &Server) -> Option<Conn> {
+        self.take_idle_of(group, server, shard())
+    }
+
+    fn take_idle_of(&self, group: &Group, server: &Server, shard: usize) -> Option<Conn> {
+        loop {
+            let conn = server.idle(shard).pop_back()?;
+            if conn.sender.is_ready() && !conn.sender.is_closed() && conn.idle_since.elapsed() < group.backend.idle_timeout {
+                return Some(conn);
+            }
+        }
+    }
+
+    /// A new connection under the cap. With `wait`, a full member is waited for (another request's connection may come
+    /// instead: the flag says so); without, it is busy at once. `new` asks for one that nobody has used: an idle one is closed
+    /// to make room for it.
+    pub(super) async fn connect(&self, group: &Group, server: &Server, wait: bool, new: bool) -> Result<(Conn, bool), Trouble> {
+        let permit = match server.permits.clone().try_acquire_owned() {
+            Ok(permit) => permit,
+            Err(_) => match self.steal(group, server) {
+                Some(conn) if !new => return Ok((conn, true)),
+                Some(conn) => {
+                    conn.task.abort();
+                    drop(conn);
+                    self.permit(server).await?
+                }
+                None if wait && new => self.permit(server).await?,
+                None if wait => match self.queue(group, server).await? {
+                    Place::Conn(conn) => return Ok((conn, true)),
+                    Place::Permit(permit) => permit,
+                },
+                None => return Err(Trouble::new(Refusal::BackendBusy, "all connections are in use")),
+            },
+        };
+        match open(server, &self.names, group.backend.connect_timeout, permit).await {
+            Ok(conn) => {
+                server.resting_until.store(0, Ordering::Relaxed);
+                Ok((conn, false))
+            }
+            Err(trouble) => {
+                self.rest(server);
+                Err(trouble)
+            }
+        }
+    }
+
+    /// An idle connection of any thread.
+    fn steal(&self, group: &Group, server: &Server) -> Option<Conn> {
+        let own = shard();
+        (0..BACKEND_POOL_SHARDS).find_map(|i| {
+            let mut conn = self.take_idle_of(group, server, (own + i) % BACKEND_POOL_SHARDS)?;
+            conn.timer.detach();
+            Some(conn)
+        })
+    }
+
+    async fn permit(&self, server: &Server) -> Result<OwnedSemaphorePermit, Trouble> {
+        match timeout(BACKEND_QUEUE_TIMEOUT, server.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(Trouble::new(Refusal::BackendBusy, "all connections stayed in use")),
+        }
+    }
+
+    async fn queue(&self, group: &Group, server: &Server) -> Result<Place, Trouble> {
+        let _waiting = Waiting::new(&server.waiting);
+        let (give, take) = oneshot::channel();
+        server.queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(give);
+        // One may have fallen free before we stood in the queue.
+        if let Some(conn) = self.steal(group, server) {
+            return Ok(Place::Conn(conn));
+        }
+        let first = async {
+            tokio::select! {
+                biased;
+                Ok(mut conn) = take => {
+                    conn.timer.detach();
+                    Some(Place::Conn(conn))
+                }
+                permit = server.permits.clone().acquire_owned() => permit.ok().map(Place::Permit),
+            }
+        };
+        match timeout(BACKEND_QUEUE_TIMEOUT, first).await {
+            Ok(Some(place)) => Ok(place),
+            _ => Err(Trouble::new(Refusal::BackendBusy, "all connections stayed in use")),
+        }
+    }
+
+    /// Takes a connection back that can be used again.
+    fn put(self: &Arc<Self>, group: usize, server: usize, mut conn: Conn) {
+        let Some((group, server)) = self.groups.get(group).and_then(|g| Some((g, g.servers.get(server)?))) else { return };
+        if group.backend.idle_connections_max == 0 {
+            return;
+        }
+        conn.idle_since = Instant::now();
+        let shard = shard();
+        let mut idle = server.idle(shard);
+        let oldest = if idle.len() >= group.backend.idle_connections_max { idle.pop_front() } else { None };
+        idle.push_back(conn);
+        drop(idle);
+        drop(oldest);
+        // After the push: a request that begins to wait now has looked through the idle lists or is seen here.
+        if server.waiting.load(Ordering::Acquire) > 0 {
+            self.serve_queue(group, server, shard);
+        }
+        if !self.sweeping[shard].load(Ordering::Acquire) && !self.sweeping[shard].swap(true, Ordering::AcqRel) {
+            tokio::spawn(sweep(Arc::downgrade(self), shard));
+        }
+    }
+
+    /// Gives an idle connection to the request that waits longest; those that gave up are passed over.
+    fn serve_queue(&self, group: &Group, server: &Server, shard: usize) {
+        let Some(mut conn) = self.take_idle_of(group, server, shard) else { return };
+        loop {
+            let next = server.queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(next) = next else { return server.idle(shard).push_back(conn) };
+            match next.send(conn) {
+                Ok(()) => return,
+                Err(back) => conn = back,
+            }
+        }
+    }
+
+    /// Closes what has been idle for too long; the number of connections that stay.
+    fn sweep_once(&self, shard: usize) -> usize {
+        let mut old = Vec::new();
+        let mut left = 0;
+        for group in &self.groups {
+            for server in &group.servers {
+                let mut idle = server.idle(shard);
+                while idle.front().is_some_and(|c| c.sender.is_closed() || c.idle_since.elapsed() >= group.backend.idle_timeout) {
+                    old.extend(idle.pop_front());
+                }
+                left += idle.len();
+            }
+        }
+        left
+    }
+}
+
+/// What a request waiting under the cap gets.
+enum Place {
+    Conn(Conn),
+    Permit(OwnedSemaphorePermit),
+}
+
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Runs on the thread of the idle list while that holds anything.
+async fn sweep(pool: Weak<Pool>, shard: usize) {
+    /// Lets the next sweeper start, also when this one's runtime ends.
+    struct Done(Weak<Pool>, usize);
+    impl Drop for Done {
+        fn drop(&mut self) {
+            if let Some(pool) = self.0.upgrade() {
+                pool.sweeping[self.1].store(false, Ordering::Release);
+            }
+        }
+    }
+    let _done = Done(pool.clone(), shard);
+    loop {
+        sleep(BACKEND_IDLE_SWEEP_INTERVAL).await;
+        let Some(pool) = pool.upgrade() else { return };
+        if pool.sweep_once(shard) > 0 {
+            continue;
+        }
+        pool.sweeping[shard].store(false, Ordering::Release);
+        // Something may have been put back in between, by a thread that saw us still running.
+        if pool.sweep_once(shard) == 0 || pool.sweeping[shard].swap(true, Ordering::AcqRel) {
+            return;
+        }
+    }
+}
+
+/// Where a connection goes after its exchange.
+pub(super) enum Home {
+    /// The pool.
+    Pool,
+    /// A client's connection, and nobody else.
+    Pin(Weak<PinSlots>),
+}
+
+/// A connection in use. Dropped, it is closed at once; given back, it can be used again.
+pub(super) struct Lease {
+    conn: Option<Conn>,
+    pool: Arc<Pool>,
+    home: Home,
+    pub(super) group: usize,
+    pub(super) server: usize,
+}
+
+impl Lease {
+    pub(super) fn new(conn: Conn, pool: Arc<Pool>, home: Home, group: usize, server: usize) -> Self {
+        Self { conn: Some(conn), pool, home, group, server }
+    }
+
+    /// The connection; `None` only after it was given away.
+    pub(super) fn conn(&mut self) -> Option<&mut Conn> {
+        self.conn.as_mut()
+    }
+
+    /// The exchange is over on both sides: the connection waits for the next, as soon as it can take one.
+    pub(super) fn give_back(mut self) {
+        let Some(mut conn) = self.conn.take() else { return };
+        if conn.sender.is_closed() {
+            return;
+        }
+        if conn.sender.is_ready() {
+            return self.settle(conn);
+        }
+        // Its task has not come to the end of the exchange yet.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let limit = self.pool.groups.get(self.group).map_or(BACKEND_IDLE_SWEEP_INTERVAL, |g| g.backend.idle_timeout);
+        runtime.spawn(async move {
+            match timeout(limit, conn.sender.ready()).await {
+                Ok(Ok(())) => self.settle(conn),
+                Ok(Err(_)) => {}
+                Err(_) => conn.task.abort(),
+            }
+        });
+    }
+
+    fn settle(&self, conn: Conn) {
+        match &self.home {
+            Home::Pool => self.pool.put(self.group, self.server, conn),
+            Home::Pin(slots) => {
+                if let Some(slots) = slots.upgrade() {
+                    slots.put(self.group, self.server, conn);
+                }
+            }
+        }
+    }
+
+    /// After a 101 the socket belongs to the tunnel.
+    pub(super) fn release(mut self) {
+        self.conn = None;
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if let Some(conn) = self.conn.take() {
+            conn.task.abort();
+        }
+    }
+}
