@@ -338,7 +338,10 @@ fn the_cert_command_makes_a_certificate_and_tells_its_state() {
     assert_eq!(cert(&["self-signed"]).0, 2);
     let (code, said) = cert(&["status", &file, "--format", "json"]);
     let status: serde_json::Value = serde_json::from_str(&said).unwrap();
-    assert_eq!((code, &status["names"], &status["expired"]), (0, &serde_json::json!(["a.example", "*.a.example"]), &serde_json::json!(false)));
+    assert_eq!(
+        (code, &status["names"], &status["expired"]),
+        (0, &serde_json::json!(["a.example", "*.a.example"]), &serde_json::json!(false))
+    );
     assert_eq!(cert(&["self-signed", "a.example", "--out", out, "--days", "5", "--force"]).0, 0);
     let (code, said) = cert(&["status", &file]);
     assert_eq!((code, said.contains("4 days left") || said.contains("5 days left")), (1, true), "{said}");

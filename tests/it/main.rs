@@ -1,8 +1,6 @@
 //! The one integration test binary. Each module says in its first line what belongs there.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
-#![allow(clippy::unwrap_used, reason = "tests")]
-
 mod backend;
 mod certificates;
 mod check;

@@ -65,12 +65,6 @@ pub struct BasicAuth {
     keeper: Arc<Keeper>,
 }
 
-impl std::fmt::Debug for BasicAuth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("BasicAuth")
-    }
-}
-
 /// A login that fitted.
 struct Login {
     user: User,
