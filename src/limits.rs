@@ -195,3 +195,15 @@ pub const UNAUTHENTICATED_PER_MINUTE: u32 = 120;
 pub const LOGIN_FAILURES_BEFORE_BACKOFF: u32 = 5;
 /// The longest wait after wrong passwords: 288 guesses a day are none.
 pub const LOGIN_BACKOFF_MAX: Duration = Duration::from_secs(300);
+/// Headers and notes, tags or groups named in one audit record.
+pub const RECORD_LIST_MAX: usize = 64;
+/// Bytes of one line of an audit file that a reader takes for a record; far above what the writer can make.
+pub const RECORD_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Time from a record's arrival in an idle queue to its commit: how long records gather for one write.
+pub const AUDIT_COMMIT_INTERVAL: Duration = Duration::from_millis(10);
+/// Time between forced writes to the disk (`fdatasync`) while records come.
+pub const AUDIT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between tries while the disk refuses records.
+pub const AUDIT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// Time a stop waits for a disk that refuses the last records.
+pub const AUDIT_STOP_TIMEOUT: Duration = Duration::from_secs(5);

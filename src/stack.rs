@@ -12,11 +12,11 @@ use crate::layers::forwarding::{Ends, Forwarded, Forwarding};
 use crate::layers::inspection::Inspection;
 use crate::layers::ntlm_block::NtlmBlock;
 use crate::layers::rate_limit::{Key, RateLimit};
+use crate::limits::TUNNEL_IDLE_TIMEOUT;
 use crate::message::{Request, Response};
 use crate::policy::{Map, OnAuditFailure, Policy};
 use crate::refusal::Refusal;
 use crate::upstream::{Upstreams, splice};
-use crate::limits::TUNNEL_IDLE_TIMEOUT;
 use std::sync::Arc;
 
 /// All layers of one policy, in order. One per runtime thread; what must be shared between threads is shared inside.

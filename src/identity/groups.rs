@@ -62,7 +62,7 @@ fn parse_line(
         let chars = |to: usize| line.text.get(..to).unwrap_or(line.text).chars().count();
         let column = line.indent + chars(range.start) + 1;
         let length = (chars(range.end) - chars(range.start)).max(1);
-        report.add(severity, Place { line: line.number, column, length }, shown.clone(), message, help);
+        report.add(severity, Place::new(line.number, column, length), shown.clone(), message, help);
     };
     let whole = 0..line.text.len();
     let Some((group, list)) = line.text.split_once(':') else {
@@ -89,13 +89,13 @@ fn parse_line(
             let help = "close the quotation mark, or leave it out where the name has no spaces".into();
             return add(report, Severity::Error, range, "this quotation mark is not closed".into(), help);
         };
-        if let Some((path, users)) = users {
-            if users.get(&user).is_none() {
-                let message = format!("{user} is not in {}", path.display());
-                let help =
-                    format!("portcullis auth add {} {}, or take the name out here", shell_word(&path.to_string_lossy()), shell_word(&user));
-                add(report, Severity::Warning, range, message, help);
-            }
+        if let Some((path, users)) = users
+            && users.get(&user).is_none()
+        {
+            let message = format!("{user} is not in {}", path.display());
+            let help =
+                format!("portcullis auth add {} {}, or take the name out here", shell_word(&path.to_string_lossy()), shell_word(&user));
+            add(report, Severity::Warning, range, message, help);
         }
         let groups = members.entry(user).or_default();
         if !groups.iter().any(|g| g == group) {

@@ -94,7 +94,7 @@ fn mask(text: &str) -> String {
 fn parse_line(path: &Path, line: &Line<'_>, allow_des: bool, users: &mut Users, report: &mut Report<'_>) {
     let shown = format!("{:indent$}{}", "", mask(line.text), indent = line.indent);
     let add = |report: &mut Report<'_>, severity, from: usize, length: usize, message: String, help: String| {
-        let place = Place { line: line.number, column: line.indent + from + 1, length: length.max(1) };
+        let place = Place::new(line.number, line.indent + from + 1, length);
         report.add(severity, place, shown.clone(), message, help);
     };
     let Some((name, rest)) = line.text.split_once(':') else {
@@ -264,11 +264,10 @@ mod tests {
                 *place = byte;
             }
             bytes.truncate(bytes.len().saturating_sub(cut / 20));
-            if let Ok(hash) = Hash::parse(std::str::from_utf8(&bytes).unwrap()) {
-                if hash.cost_micros() < 10_000 {
+            if let Ok(hash) = Hash::parse(std::str::from_utf8(&bytes).unwrap())
+                && hash.cost_micros() < 10_000 {
                     verify(b"password", &hash);
                 }
-            }
         }
     }
 }

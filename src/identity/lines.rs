@@ -74,7 +74,7 @@ pub(super) fn each<'a>(
 ) {
     for (index, raw) in content.split(|&b| b == b'\n').enumerate() {
         let number = index + 1;
-        let whole = |length: usize| Place { line: number, column: 1, length: length.max(1) };
+        let whole = |length: usize| Place::new(number, 1, length);
         let Ok(raw) = std::str::from_utf8(raw) else {
             let help = "save the file as UTF-8, for instance with iconv -f latin1 -t utf-8";
             report.add(Severity::Error, whole(1), "[not text]".into(), "this line is not UTF-8".into(), help.into());
@@ -101,7 +101,7 @@ pub(super) fn each<'a>(
         if let Some(at) = text.find(|c: char| c.is_control() && c != '\t') {
             // A column is only given where the text before it may be shown.
             let column = if shown.starts_with(&text[..at]) { text[..at].chars().count() + 1 } else { length };
-            let place = Place { line: number, column, length: 1 };
+            let place = Place::new(number, column, 1);
             report.add(Severity::Error, place, shown, "this line holds a control character".into(), "write the line anew".into());
             continue;
         }

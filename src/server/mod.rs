@@ -98,7 +98,8 @@ fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec
         return Err(mistakes);
     };
     let shared = Shared::new(&policy, previous).map_err(|found| sort(found, &mut mistakes)).ok();
-    let (tls, found) = if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
+    let (tls, found) =
+        if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
     sort(found, &mut mistakes);
     if let Err(found) = ErrorMask::new(&policy) {
         mistakes.push(Diagnostic::file(&policy.path, found, "make the page readable, or leave out `pages`"));
@@ -166,7 +167,12 @@ impl Gateway {
             let generation = generation(&policy, &shared, &upstreams, tls.as_ref(), &trail)?;
             workers.push(Arc::new(Worker::new(generation, Arc::clone(&connections), drain.clone(), trail.clone())));
         }
-        let handles = workers.iter().zip(sockets).enumerate().map(|(n, (worker, sockets))| spawn(n, Arc::clone(worker), sockets)).collect::<Result<_, _>>();
+        let handles = workers
+            .iter()
+            .zip(sockets)
+            .enumerate()
+            .map(|(n, (worker, sockets))| spawn(n, Arc::clone(worker), sockets))
+            .collect::<Result<_, _>>();
         let threads = handles.map_err(|e| system("a runtime thread", &e))?;
         let mut gateway = Self {
             path: policy.path.clone(),
@@ -181,7 +187,8 @@ impl Gateway {
             current: Mutex::new((Arc::clone(&policy), shared)),
         };
         if let Some(admin) = &policy.admin {
-            gateway.admin = Some(admin::start(admin.address, drain, gateway.trail.clone()).map_err(|e| system(&admin.address.to_string(), &e))?);
+            gateway.admin =
+                Some(admin::start(admin.address, drain, gateway.trail.clone()).map_err(|e| system(&admin.address.to_string(), &e))?);
         }
         Ok(Arc::new(gateway))
     }
@@ -207,7 +214,11 @@ impl Gateway {
             return Err(StartError::System("listeners and the audit folder change only with a restart; nothing was reloaded".into()));
         }
         let upstreams = Arc::new(Upstreams::new(&policy).map_err(StartError::Policy)?);
-        let fresh = self.workers.iter().map(|_| generation(&policy, &shared, &upstreams, self.tls.as_ref(), &self.trail)).collect::<Result<Vec<_>, _>>()?;
+        let fresh = self
+            .workers
+            .iter()
+            .map(|_| generation(&policy, &shared, &upstreams, self.tls.as_ref(), &self.trail))
+            .collect::<Result<Vec<_>, _>>()?;
         if let (Some(own), Some(prepared)) = (&self.tls, &tls) {
             own.swap(prepared).map_err(StartError::System)?;
         }
@@ -279,11 +290,8 @@ fn trail_settings(policy: &Policy) -> io::Result<TrailSettings> {
     let audit = &policy.audit;
     let names = |list: &[String]| list.to_vec();
     let (parameters, headers) = (names(&audit.redact_parameters), names(&audit.redact_headers));
-    let redactor = Redactor::new(
-        parameters.iter().map(String::as_str),
-        headers.iter().map(String::as_str),
-        audit.dangerously_record_unknown_users,
-    )?;
+    let redactor =
+        Redactor::new(parameters.iter().map(String::as_str), headers.iter().map(String::as_str), audit.dangerously_record_unknown_users)?;
     Ok(TrailSettings {
         file_bytes_max: audit.file_bytes_max,
         retention_days: audit.retention_days,

@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// One request as it arrived.
 #[derive(Clone, Debug)]
-pub struct Recorded {
+pub(crate) struct Recorded {
     /// The number of its connection, from 0.
     pub connection: usize,
     /// Its number on that connection, from 0.
@@ -23,12 +23,12 @@ pub struct Recorded {
 
 impl Recorded {
     /// The head as text.
-    pub fn head(&self) -> &str {
+    pub(crate) fn head(&self) -> &str {
         std::str::from_utf8(&self.head).unwrap()
     }
 
     /// The value of a header, by its name in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let line = self.head().lines().find(|l| l.to_ascii_lowercase().starts_with(&format!("{name}:")))?;
         Some(line[name.len() + 1..].trim())
     }
@@ -36,7 +36,7 @@ impl Recorded {
 
 /// One thing a script does.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// Sends these bytes.
     Send(Vec<u8>),
     /// Sends so many bytes `x`, as fast as they are taken.
@@ -53,28 +53,28 @@ pub enum Step {
 
 /// What is done about one request; the body is read first unless `early`.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub(crate) struct Script {
     early: bool,
     steps: Vec<Step>,
 }
 
 /// These steps after the request's body was read.
-pub fn script(steps: impl Into<Vec<Step>>) -> Script {
+pub(crate) fn script(steps: impl Into<Vec<Step>>) -> Script {
     Script { early: false, steps: steps.into() }
 }
 
 /// These steps as soon as the head is there.
-pub fn early(steps: impl Into<Vec<Step>>) -> Script {
+pub(crate) fn early(steps: impl Into<Vec<Step>>) -> Script {
     Script { early: true, steps: steps.into() }
 }
 
 /// These bytes, whatever they are.
-pub fn raw(bytes: impl AsRef<[u8]>) -> Script {
+pub(crate) fn raw(bytes: impl AsRef<[u8]>) -> Script {
     script([Step::Send(bytes.as_ref().to_vec())])
 }
 
 /// A 200 with a length, kept alive.
-pub fn ok(body: &str) -> Script {
+pub(crate) fn ok(body: &str) -> Script {
     raw(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
 }
 
@@ -87,7 +87,7 @@ struct State {
 }
 
 /// A listening backend; dropped, it stops.
-pub struct Backend {
+pub(crate) struct Backend {
     /// Where it listens.
     pub address: SocketAddr,
     state: Arc<State>,
@@ -96,12 +96,12 @@ pub struct Backend {
 
 impl Backend {
     /// Listens on a free port of 127.0.0.1 and asks `answer` about each request head.
-    pub async fn start(answer: impl Fn(&Recorded) -> Script + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(answer: impl Fn(&Recorded) -> Script + Send + Sync + 'static) -> Self {
         Self::listen(None, answer).await
     }
 
     /// The same over TLS.
-    pub async fn start_tls(acceptor: TlsAcceptor, answer: impl Fn(&Recorded) -> Script + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start_tls(acceptor: TlsAcceptor, answer: impl Fn(&Recorded) -> Script + Send + Sync + 'static) -> Self {
         Self::listen(Some(acceptor), answer).await
     }
 
@@ -134,27 +134,27 @@ impl Backend {
     }
 
     /// What has arrived so far, in order of completion.
-    pub fn requests(&self) -> Vec<Recorded> {
+    pub(crate) fn requests(&self) -> Vec<Recorded> {
         self.state.requests.lock().unwrap().clone()
     }
 
     /// Connections accepted so far.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::SeqCst)
     }
 
     /// Connections open now.
-    pub fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.state.open.load(Ordering::SeqCst)
     }
 
     /// Bytes that the kernel has taken of what the scripts sent.
-    pub fn sent(&self) -> usize {
+    pub(crate) fn sent(&self) -> usize {
         self.state.sent.load(Ordering::SeqCst)
     }
 
     /// Waits until so many connections are open; panics after five seconds.
-    pub async fn wait_for_open(&self, count: usize) {
+    pub(crate) async fn wait_for_open(&self, count: usize) {
         for _ in 0..500 {
             if self.open() == count {
                 return;

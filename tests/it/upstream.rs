@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 
 const LONG: Duration = Duration::from_secs(20);
 
-pub fn member(address: SocketAddr) -> Member {
+pub(crate) fn member(address: SocketAddr) -> Member {
     Member { tls: None, host: address.ip().to_string(), port: address.port(), address: None }
 }
 
-pub fn group(members: Vec<Member>) -> policy::Backend {
+pub(crate) fn group(members: Vec<Member>) -> policy::Backend {
     policy::Backend {
         index: 0,
         name: "app".into(),
@@ -39,23 +39,23 @@ pub fn group(members: Vec<Member>) -> policy::Backend {
 }
 
 /// One backend's worth of [`Upstreams`].
-pub struct Way {
+pub(crate) struct Way {
     pub upstreams: Upstreams,
     pub backend: Arc<policy::Backend>,
 }
 
 impl Way {
-    pub fn to(backend: policy::Backend) -> Self {
+    pub(crate) fn to(backend: policy::Backend) -> Self {
         let backend = Arc::new(backend);
         let upstreams = Upstreams::of(std::slice::from_ref(&backend), Path::new("gateway.toml")).unwrap();
         Self { upstreams, backend }
     }
 
-    pub fn to_one(backend: &Backend) -> Self {
+    pub(crate) fn to_one(backend: &Backend) -> Self {
         Self::to(group(vec![member(backend.address)]))
     }
 
-    pub fn exchange(&self, method: Method, target: &'static str, body: Body) -> Exchange<'_> {
+    pub(crate) fn exchange(&self, method: Method, target: &'static str, body: Body) -> Exchange<'_> {
         let headers = HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("mail.example"))]);
         Exchange {
             backend: &self.backend,
@@ -76,12 +76,12 @@ impl Way {
         (answer, outcome)
     }
 
-    pub async fn get(&self, target: &'static str) -> (Result<Answer, Refusal>, UpstreamOutcome) {
+    pub(crate) async fn get(&self, target: &'static str) -> (Result<Answer, Refusal>, UpstreamOutcome) {
         self.send(self.exchange(Method::GET, target, Body::empty())).await
     }
 
     /// The status and whole body of a GET.
-    pub async fn fetch(&self, target: &'static str) -> (u16, Bytes) {
+    pub(crate) async fn fetch(&self, target: &'static str) -> (u16, Bytes) {
         let (answer, outcome) = self.get(target).await;
         let answer = answer.unwrap_or_else(|e| panic!("{e}: {outcome:?}"));
         (answer.status.as_u16(), answer.body.collect().await.unwrap().to_bytes())
@@ -338,7 +338,7 @@ async fn request_and_response_bodies_can_flow_at_the_same_time() {
     drop(give);
     assert_eq!(body.collect().await.unwrap().to_bytes(), "ok");
     assert_eq!(backend.requests()[0].body, b"4\r\nlate\r\n0\r\n\r\n");
-    assert_eq!(way.get("/").await.1.reused, true);
+    assert!(way.get("/").await.1.reused);
 }
 
 #[tokio::test]

@@ -28,7 +28,12 @@ impl From {
 }
 
 /// Prints who may use the map that `resolve` finds for the URL's host and path.
-pub(super) fn run(policy: &Policy, resolve: impl Fn(&Policy, &str, &str) -> Option<Arc<Map>>, url: &str, format: Format) -> Result<i32, Failure> {
+pub(super) fn run(
+    policy: &Policy,
+    resolve: impl Fn(&Policy, &str, &str) -> Option<Arc<Map>>,
+    url: &str,
+    format: Format,
+) -> Result<i32, Failure> {
     let uri: Uri = url.parse().map_err(|_| Failure::usage(format!("{url} is not a URL; write https://host/path")))?;
     let host = uri.authority().ok_or_else(|| Failure::usage(format!("{url} names no host; write https://host/path")))?;
     let Some(map) = resolve(policy, host.as_str(), uri.path()) else {
@@ -55,8 +60,10 @@ pub(super) fn run(policy: &Policy, resolve: impl Fn(&Policy, &str, &str) -> Opti
         .collect();
     match format {
         Format::Json => {
-            let users: Vec<_> =
-                allowed.iter().map(|(user, from, groups)| json!({ "user": &*user.name, "groups": &**groups, "from": from.name() })).collect();
+            let users: Vec<_> = allowed
+                .iter()
+                .map(|(user, from, groups)| json!({ "user": &*user.name, "groups": &**groups, "from": from.name() }))
+                .collect();
             let map = json!({ "path": &*map.path, "source": map.source, "require": describe(require) });
             println!("{}", json!({ "url": url, "map": map, "strangers": strangers.name(), "users": users }));
         }

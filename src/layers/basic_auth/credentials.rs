@@ -66,8 +66,8 @@ fn basic(value: &[u8]) -> Option<Credentials> {
     let colon = decoded.iter().position(|&b| b == b':')?;
     let fits = colon > 0 && colon <= USER_NAME_BYTES_MAX && decoded.len() - colon - 1 <= PASSWORD_BYTES_MAX;
     // RFC 7617 section 2: no control characters in either.
-    let credentials = (fits && !decoded.iter().any(u8::is_ascii_control)).then_some(Credentials { decoded, colon });
-    credentials
+
+    (fits && !decoded.iter().any(u8::is_ascii_control)).then_some(Credentials { decoded, colon })
 }
 
 #[cfg(test)]
@@ -76,7 +76,9 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn of(values: &[&str]) -> Result<Option<(Vec<u8>, Vec<u8>)>, ()> {
+    type Parts = Result<Option<(Vec<u8>, Vec<u8>)>, ()>;
+
+    fn of(values: &[&str]) -> Parts {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
@@ -88,7 +90,7 @@ mod tests {
         }
     }
 
-    fn basic_of(text: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, ()> {
+    fn basic_of(text: &[u8]) -> Parts {
         of(&[&format!("Basic {}", STANDARD.encode(text))])
     }
 

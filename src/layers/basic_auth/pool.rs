@@ -131,9 +131,10 @@ fn work(shared: &Shared) {
         let waiting = state.waiting.remove(&job.check.proof).unwrap_or_default();
         give_back(&mut state, job.network);
         drop(state);
-        for (place, tell) in waiting.into_iter().enumerate() {
-            // Who has gone away need not be told.
-            let _ = tell.send(Verdict { fits, leads: place == 0 });
+        // Who is still there leads: a client that hangs up must not take the counting of a failure with it.
+        let mut leads = true;
+        for tell in waiting {
+            leads &= tell.send(Verdict { fits, leads }).is_err();
         }
     }
 }
@@ -208,6 +209,17 @@ mod tests {
         assert_eq!([a, b, c], [(true, true), (true, false), (false, true)].map(|(fits, leads)| Ok(Verdict { fits, leads })));
         let state = pool.0.lock();
         assert!(state.jobs.is_empty() && state.shares.is_empty() && state.waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_hangs_up_does_not_take_the_failure_with_it() {
+        let pool = Pool::with_threads(1).unwrap();
+        let wait = Duration::from_millis(50);
+        let mut first = Box::pin(pool.check(check(1, "wrong", wait), ip(1)));
+        let mut second = Box::pin(pool.check(check(1, "wrong", wait), ip(1)));
+        assert!(futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        assert_eq!(second.await, Ok(Verdict { fits: false, leads: true }));
     }
 
     #[tokio::test]

@@ -48,10 +48,11 @@ impl FileSource for Files {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(|e| e.to_string())? {
             let path = entry.map_err(|e| e.to_string())?.path();
-            if let Some(text) = path.to_str() {
-                if path.is_file() && glob(full.as_bytes(), text.as_bytes()) {
-                    found.push(text.to_owned());
-                }
+            if let Some(text) = path.to_str()
+                && path.is_file()
+                && glob(full.as_bytes(), text.as_bytes())
+            {
+                found.push(text.to_owned());
             }
         }
         found.sort();
@@ -104,11 +105,7 @@ fn compile<'a>(sources: impl Iterator<Item = &'a RuleSetSource>) -> Result<(Rule
 
 /// The engine's diagnostic as ours: they have the same parts.
 fn ours(theirs: seclang::diagnostic::Diagnostic) -> Diagnostic {
-    let place = (theirs.line > 0).then(|| Place {
-        line: theirs.line as usize,
-        column: theirs.column as usize,
-        length: (theirs.length as usize).max(1),
-    });
+    let place = (theirs.line > 0).then(|| Place::new(theirs.line as usize, theirs.column as usize, theirs.length as usize));
     Diagnostic {
         severity: if theirs.severity == seclang::diagnostic::Severity::Error { Severity::Error } else { Severity::Warning },
         path: theirs.path.into(),

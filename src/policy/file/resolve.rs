@@ -71,6 +71,11 @@ fn authorization(ctx: &Ctx<'_>, level: &Level) -> Authorization {
         (Some(w), Some(file)) if w.value == AuthorizationWord::Replace => {
             credentials(ctx, file).map_or(Authorization::Strip, |c| Authorization::Replace(c.into()))
         }
+        (None, Some(file)) => {
+            let help = "write authorization = \"replace\" as well, or leave the file out";
+            ctx.report.missing(&file.span, "these credentials are never used: `authorization` is not \"replace\"", help);
+            Authorization::Strip
+        }
         (Some(w), _) if w.value == AuthorizationWord::Pass => Authorization::Pass,
         _ => Authorization::Strip,
     }
