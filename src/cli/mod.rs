@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to people")]
 
 mod auth;
+mod cert;
 mod check;
 mod demo;
 mod run;
@@ -51,6 +52,9 @@ enum Command {
     /// Users, passwords and groups
     #[command(subcommand)]
     Auth(auth::AuthCommand),
+    /// Certificates
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
 }
 
 /// The one option of commands that need the policy.
@@ -69,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::Run(file) => run::run(&file),
         Command::Check(file) => check::run(&file, cli.format),
         Command::Auth(command) => auth::run(command, cli.format),
+        Command::Cert(command) => cert::run(command, cli.format),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(3))
 }

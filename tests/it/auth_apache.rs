@@ -164,7 +164,7 @@ impl Ours {
         );
         let told = |told: Vec<portcullis::diagnostic::Diagnostic>| told.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let (policy, _) = policy::load(&folder.path().join("gateway.toml")).unwrap_or_else(|d| panic!("{}", told(d)));
-        let layer = BasicAuth::new(&policy, None).unwrap_or_else(|d| panic!("{}", told(d)));
+        let (layer, _) = BasicAuth::new(&policy).unwrap_or_else(|d| panic!("{}", told(d)));
         Self { _folder: folder, policy, layer }
     }
 

@@ -42,7 +42,7 @@ impl World {
         std::fs::write(folder.path().join("htpasswd"), USERS).unwrap();
         std::fs::write(folder.path().join("groups"), GROUPS).unwrap();
         let policy = load(folder.path(), require, auth);
-        let layer = BasicAuth::new(&policy, None).unwrap();
+        let (layer, _) = BasicAuth::new(&policy).unwrap();
         Self { folder, policy, layer }
     }
 
@@ -374,7 +374,7 @@ async fn a_new_policy_keeps_proofs_and_back_off() {
     let world = World::new("[\"valid-user\"]", "failures_before_backoff = 1");
     world.login("alice:password", HERE).await.0.unwrap();
     let _ = world.login("bob:wrong", HERE).await;
-    let layer = BasicAuth::new(&world.policy, Some(&world.layer)).unwrap();
+    let (layer, _) = BasicAuth::following(&world.policy, &world.layer).unwrap();
     let world = World { layer, ..world };
     assert_eq!(world.login("alice:password", HERE).await.1.auth.result, "cached");
     assert!(matches!(world.login("bob:password", HERE).await.0, Err(Refusal::LoginBackoff { .. })));
@@ -386,12 +386,12 @@ fn every_mistake_of_all_files_is_told_in_one_run() {
     std::fs::write(folder.path().join("htpasswd"), "alice:plain\nbob\n").unwrap();
     std::fs::write(folder.path().join("groups"), "staff alice\n").unwrap();
     let policy = load(folder.path(), "[\"group staff\"]", "");
-    let told = BasicAuth::new(&policy, None).unwrap_err();
+    let told = BasicAuth::new(&policy).unwrap_err();
     assert_eq!(told.iter().filter(|d| d.is_error()).count(), 3, "{told:?}");
     std::fs::write(folder.path().join("htpasswd"), USERS).unwrap();
     std::fs::write(folder.path().join("groups"), "admins: zoe\n").unwrap();
-    let layer = BasicAuth::new(&policy, None).unwrap();
-    let told: Vec<_> = layer.warnings().iter().map(|d| d.message.as_str()).collect();
+    let (_, warnings) = BasicAuth::new(&policy).unwrap();
+    let told: Vec<_> = warnings.iter().map(|d| d.message.as_str()).collect();
     assert!(told.iter().any(|m| m.contains("zoe is not in")) && told.iter().any(|m| m.contains("the group staff")), "{told:?}");
 }
 
