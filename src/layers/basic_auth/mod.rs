@@ -209,7 +209,7 @@ impl BasicAuth {
             proof,
             password: credentials.password().to_vec(),
             hash: user.as_ref().map(|user| Arc::clone(&user.hash)),
-            costliest: Arc::clone(content.users.costliest().unwrap_or(dummy)),
+            kinds: if content.users.is_empty() { vec![Arc::clone(dummy)] } else { content.users.kinds().to_vec() },
             delay: backoff.delay(credentials.user(), now),
         };
         let verdict = pool.check(check, address).await.map_err(|_| {
