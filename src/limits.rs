@@ -180,8 +180,6 @@ pub const RECORD_FIELD_BYTES_MAX: usize = 4 * 1024;
 pub const AUDIT_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one audit file before the next is begun.
 pub const AUDIT_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
-/// Rules named in one audit record; what comes after them is counted only by the score.
-pub const RECORD_RULES_MAX: usize = 64;
 
 /// Bytes of `gateway.toml`: thousands of sites fit; more is a wrong file.
 pub const POLICY_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;

@@ -53,11 +53,15 @@ impl Shared {
     pub fn new(policy: &Policy, previous: Option<&Self>) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut mistakes = Vec::new();
         let mut warnings = Vec::new();
-        let basic_auth = BasicAuth::new(policy, previous.map(|p| &*p.basic_auth)).map_err(|d| mistakes.extend(d)).ok();
+        let basic_auth = match previous {
+            None => BasicAuth::new(policy),
+            Some(previous) => BasicAuth::following(policy, &previous.basic_auth),
+        };
+        let basic_auth = basic_auth.map_err(|d| mistakes.extend(d)).ok();
         let inspection = Inspection::new(policy).map_err(|d| mistakes.extend(d)).ok();
         match (basic_auth, inspection) {
-            (Some(basic_auth), Some((inspection, notes))) if mistakes.is_empty() => {
-                warnings.extend_from_slice(basic_auth.warnings());
+            (Some((basic_auth, found)), Some((inspection, notes))) if mistakes.is_empty() => {
+                warnings.extend(found);
                 warnings.extend(notes);
                 let rate_limit = Arc::new(RateLimit::new(policy));
                 Ok((Self { basic_auth: Arc::new(basic_auth), rate_limit, inspection: Arc::new(inspection) }, warnings))

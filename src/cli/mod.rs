@@ -1,6 +1,8 @@
 //! The command line: one file per command, and the only place that prints.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to people")]
 
+mod auth;
+mod cert;
 mod check;
 mod demo;
 mod run;
@@ -47,6 +49,12 @@ enum Command {
     Run(PolicyFile),
     /// Read the policy and every file it names, and report all mistakes in one run
     Check(PolicyFile),
+    /// Users, passwords and groups
+    #[command(subcommand)]
+    Auth(auth::AuthCommand),
+    /// Certificates
+    #[command(subcommand)]
+    Cert(cert::CertCommand),
 }
 
 /// The one option of commands that need the policy.
@@ -64,6 +72,8 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => demo::run(&command),
         Command::Run(file) => run::run(&file),
         Command::Check(file) => check::run(&file, cli.format),
+        Command::Auth(command) => auth::run(command, cli.format),
+        Command::Cert(command) => cert::run(command, cli.format),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(3))
 }

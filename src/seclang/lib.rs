@@ -29,57 +29,40 @@
 //! body, phase 4, and [`Transaction::log`] for phase 5, which comes whatever happened before. What the engine could not do is
 //! in [`Transaction::errors`]; whether that refuses the request is the caller's decision.
 //!
-//! Modules by floor; each imports only from floors above it in this list (below it in the building):
+//! Modules stand by floor, the lowest first; each imports only from floors below its own, and a test says so.
 
 // S0: words
-/// Every limit: name, unit, number, reason.
-pub mod limits;
-/// The trait that rule files come through.
-pub mod source;
-/// Places in rule text.
-pub mod span;
-/// The variables of the manual.
-pub mod variable;
+pub mod limits; // Every limit: name, unit, number, reason.
+pub mod source; // The trait that rule files come through.
+pub mod span; // Places in rule text.
+pub mod variable; // The variables of the manual.
 
 // S1: what goes out
-/// Persistent collections: the trait, and one in memory.
-pub mod collections;
-/// Mistakes in rule text, with carets.
-pub mod diagnostic;
-/// Values as ranges into buffers, tables of them.
-pub mod value;
-/// Interventions, match records, engine errors.
-pub mod verdict;
+pub mod collections; // Persistent collections: the trait, and one in memory.
+pub mod diagnostic; // Mistakes in rule text, with carets.
+pub mod value; // Values as ranges into buffers, tables of them.
+pub mod verdict; // Interventions, match records, engine errors.
 
 // S2: the pieces of the language
-/// Body parsers: forms, multipart, JSON, XML.
-pub mod body;
-/// Macros.
-pub mod expand;
-/// Operators.
-pub mod operator;
-/// Text to directives.
-pub mod syntax;
-/// Which values and which rules are meant.
-pub mod target;
-/// Transformations.
-pub mod transform;
+pub mod body; // Body parsers: forms, multipart, JSON, XML.
+pub mod expand; // Macros.
+pub mod operator; // Operators.
+pub mod syntax; // Text to directives.
+pub mod target; // Which values and which rules are meant.
+pub mod transform; // Transformations.
 
 // S3: what a rule does, as data
-/// Actions.
-pub mod action;
+pub mod action; // Actions.
 
 // S4: the compiled rules
-/// Rules by phase, and the options.
-pub mod ruleset;
+pub mod ruleset; // Rules by phase, and the options.
 
 // S5: rules from files; the state of one transaction
-mod compile;
-/// What a transaction is fed and what it holds.
-pub mod transaction;
+mod compile; // From files to a rule set.
+pub mod transaction; // What a transaction is fed and what it holds.
 
 // S6: the loop
-mod evaluate;
+mod evaluate; // The plain evaluator.
 
 pub use collections::{Collections, MemoryCollections, NoCollections};
 pub use diagnostic::{Diagnostic, Severity};

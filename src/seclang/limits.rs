@@ -89,3 +89,6 @@ pub const DYNAMIC_PATTERN_BYTES_MAX: usize = 1_024;
 
 /// Different such patterns in one transaction.
 pub const DYNAMIC_PATTERNS_MAX: usize = 16;
+
+/// Names one transaction may have resolved for `@rbl`: each costs a round trip.
+pub const DNS_NAMES_MAX: usize = 16;

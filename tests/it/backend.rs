@@ -12,13 +12,13 @@ use tokio_rustls::TlsAcceptor;
 #[derive(Clone, Debug)]
 pub(crate) struct Recorded {
     /// The number of its connection, from 0.
-    pub connection: usize,
+    pub(crate) connection: usize,
     /// Its number on that connection, from 0.
-    pub number: usize,
+    pub(crate) number: usize,
     /// The head with its empty line.
-    pub head: Vec<u8>,
+    pub(crate) head: Vec<u8>,
     /// The body as framed on the wire, as far as it was read.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Recorded {
@@ -89,7 +89,7 @@ struct State {
 /// A listening backend; dropped, it stops.
 pub(crate) struct Backend {
     /// Where it listens.
-    pub address: SocketAddr,
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
     task: tokio::task::JoinHandle<()>,
 }

@@ -1,7 +1,13 @@
 //! The one integration test binary. Each module says in its first line what belongs there.
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
 mod backend;
+mod certificates;
 mod check;
+mod deeper_upstream;
 mod floors;
+mod policy;
+mod tls;
+mod tools;
 mod upstream;
 mod wire;

@@ -5,17 +5,21 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method};
 use http_body::Frame;
 use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
 use portcullis::audit::UpstreamOutcome;
-use portcullis::limits::{BACKEND_HEADERS_MAX, BACKEND_QUEUE_TIMEOUT};
+use portcullis::limits::{BACKEND_HEADERS_MAX, BACKEND_QUEUE_TIMEOUT, REMOVED_USER_TUNNEL_TIMEOUT};
 use portcullis::message::{Body, BodyError};
 use portcullis::policy::{self, HostHeader, Member, MemberTls};
 use portcullis::refusal::Refusal;
-use portcullis::upstream::{Answer, Exchange, Pin, Timeouts, Upstreams};
+use portcullis::upstream::{Answer, Exchange, Pin, Timeouts, TunnelEnd, TunnelReport, Upstreams, splice};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 const LONG: Duration = Duration::from_secs(20);
 
@@ -40,8 +44,8 @@ pub(crate) fn group(members: Vec<Member>) -> policy::Backend {
 
 /// One backend's worth of [`Upstreams`].
 pub(crate) struct Way {
-    pub upstreams: Upstreams,
-    pub backend: Arc<policy::Backend>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) backend: Arc<policy::Backend>,
 }
 
 impl Way {
@@ -359,6 +363,44 @@ async fn a_body_goes_with_its_declared_length_and_its_connection_is_used_again()
 }
 
 #[tokio::test]
+async fn framing_headers_that_do_not_fit_the_body_never_reach_a_backend() {
+    let backend = Backend::start(|_| ok("")).await;
+    let way = Way::to_one(&backend);
+    let cases: [(&'static str, &[(&'static str, &'static str)]); 8] = [
+        ("", &[("content-length", "5")]),
+        ("four", &[("content-length", "5")]),
+        ("four", &[("content-length", "3")]),
+        ("four", &[("content-length", "+4")]),
+        ("four", &[("content-length", "four")]),
+        ("four", &[("content-length", "4"), ("content-length", "4")]),
+        ("four", &[("transfer-encoding", "chunked")]),
+        ("", &[("transfer-encoding", "chunked"), ("content-length", "0")]),
+    ];
+    for (body, headers) in cases {
+        let mut exchange = way.exchange(Method::POST, "/", Body::full(body));
+        for (name, value) in headers {
+            exchange.headers.append(*name, HeaderValue::from_static(value));
+        }
+        assert_eq!(way.send(exchange).await.0.unwrap_err(), Refusal::Internal, "{body} {headers:?}");
+    }
+    assert_eq!(backend.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_body_shorter_than_declared_ends_its_connection_before_the_next_request() {
+    let backend = Backend::start(|_| ok("")).await;
+    let way = Way::to_one(&backend);
+    let (give, body) = fed();
+    let mut exchange = way.exchange(Method::POST, "/", body);
+    exchange.headers.insert("content-length", HeaderValue::from_static("50"));
+    tokio::spawn(async move { give.send(Ok(Bytes::from_static(b"short"))).await });
+    assert!(way.send(exchange).await.0.is_err());
+    backend.wait_for_open(0).await;
+    assert!(backend.requests().is_empty());
+    assert_eq!(way.fetch("/next").await.0, 200);
+}
+
+#[tokio::test]
 async fn a_client_that_breaks_off_its_body_is_at_fault_and_the_backend_sees_no_whole_request() {
     let backend = Backend::start(|_| ok("whole")).await;
     let way = Way::to_one(&backend);
@@ -668,4 +710,108 @@ async fn a_dropped_exchange_closes_its_connection() {
     let gone = tokio::time::timeout(Duration::from_millis(200), way.get("/")).await;
     assert!(gone.is_err());
     backend.wait_for_open(0).await;
+}
+
+/// A gate of the smallest kind: every request becomes an upgrade to the backend, joined when that switches.
+async fn gate(way: Arc<Way>, allowed: Arc<AtomicBool>) -> (SocketAddr, tokio::sync::mpsc::Receiver<TunnelReport>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (tell, told) = tokio::sync::mpsc::channel(8);
+    let serve = move |mut request: http::Request<hyper::body::Incoming>| {
+        let (way, allowed, tell) = (way.clone(), allowed.clone(), tell.clone());
+        async move {
+            let client = hyper::upgrade::on(&mut request);
+            let mut exchange = way.exchange(Method::GET, "/ws", Body::empty());
+            exchange.upgrade = true;
+            exchange.headers.insert("connection", HeaderValue::from_static("upgrade"));
+            exchange.headers.insert("upgrade", HeaderValue::from_static("websocket"));
+            let answer = way.send(exchange).await.0.unwrap();
+            let mut response = http::Response::new(answer.body);
+            *response.status_mut() = answer.status;
+            *response.headers_mut() = answer.headers;
+            if let Some(backend) = answer.upgrade {
+                tokio::spawn(async move {
+                    let (client, backend) = tokio::join!(client, backend);
+                    let report = splice(client.unwrap(), backend.unwrap(), LONG, move || allowed.load(Ordering::SeqCst)).await;
+                    tell.send(report).await.unwrap();
+                });
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        }
+    };
+    tokio::spawn(async move {
+        while let Ok((tcp, _)) = listener.accept().await {
+            let service = hyper::service::service_fn(serve.clone());
+            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(tcp), service);
+            tokio::spawn(connection.with_upgrades());
+        }
+    });
+    (address, told)
+}
+
+const SWITCH: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+
+#[tokio::test]
+async fn an_upgrade_is_joined_both_ways_without_losing_a_byte() {
+    let backend = Backend::start(|_| script([Step::Send(format!("{SWITCH}first").into()), Step::Echo])).await;
+    let way = Arc::new(Way::to_one(&backend));
+    let (address, mut told) = gate(way.clone(), Arc::new(AtomicBool::new(true))).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await.unwrap();
+    let mut seen = Vec::new();
+    while !seen.ends_with(b"first") {
+        assert!(client.read_buf(&mut seen).await.unwrap() > 0);
+    }
+    assert!(seen.starts_with(b"HTTP/1.1 101 "));
+    let message: Vec<u8> = (0..1_000_000u32).map(|i| i as u8).collect();
+    let (mut reader, mut writer) = client.split();
+    let (_, back) = tokio::join!(
+        async {
+            writer.write_all(&message).await.unwrap();
+            writer.shutdown().await.unwrap()
+        },
+        async {
+            let mut back = Vec::new();
+            reader.read_to_end(&mut back).await.unwrap();
+            back
+        }
+    );
+    assert!(back == message, "{} bytes came back", back.len());
+    let report = told.recv().await.unwrap();
+    assert_eq!(report, TunnelReport { bytes_up: 1_000_000, bytes_down: 1_000_005, end: TunnelEnd::Closed });
+    backend.wait_for_open(0).await;
+    let request = &backend.requests()[0];
+    assert_eq!((request.header("connection"), request.header("upgrade")), (Some("upgrade"), Some("websocket")));
+}
+
+#[tokio::test]
+async fn a_tunnel_ends_on_both_sides_when_its_user_is_removed_and_frees_its_place_under_the_cap() {
+    let backend = Backend::start(|_| script([Step::Send(SWITCH.into()), Step::Echo])).await;
+    let way = Arc::new(Way::to(policy::Backend { connections_max: 1, ..group(vec![member(backend.address)]) }));
+    let allowed = Arc::new(AtomicBool::new(true));
+    let (address, mut told) = gate(way.clone(), allowed.clone()).await;
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await.unwrap();
+    assert!(client.read(&mut [0; 512]).await.unwrap() > 0);
+    allowed.store(false, Ordering::SeqCst);
+    let report = tokio::time::timeout(REMOVED_USER_TUNNEL_TIMEOUT, told.recv()).await.unwrap().unwrap();
+    assert_eq!(report.end, TunnelEnd::NotAllowed);
+    assert_eq!(client.read(&mut [0; 512]).await.unwrap(), 0);
+    backend.wait_for_open(0).await;
+    let (again, _) = way.get("/").await;
+    assert_eq!(again.unwrap_err(), Refusal::BackendGarbage, "a 101 that nobody asked for");
+}
+
+#[tokio::test]
+async fn a_refused_upgrade_is_an_answer_like_any_other() {
+    let backend = Backend::start(|_| ok("no")).await;
+    let way = Way::to_one(&backend);
+    let mut exchange = way.exchange(Method::GET, "/ws", Body::empty());
+    exchange.upgrade = true;
+    exchange.headers.insert("connection", HeaderValue::from_static("upgrade"));
+    exchange.headers.insert("upgrade", HeaderValue::from_static("websocket"));
+    let answer = way.send(exchange).await.0.unwrap();
+    assert!(answer.upgrade.is_none());
+    assert_eq!(answer.body.collect().await.unwrap().to_bytes(), "no");
+    assert!(way.get("/").await.1.reused);
 }

@@ -9,6 +9,7 @@ mod headers;
 mod pool;
 mod proven;
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests;
 
 pub use files::FileChange;
@@ -29,6 +30,7 @@ use crate::policy::{AuthSettings, Map, Policy};
 use crate::refusal::Refusal;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, StatusCode};
+use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -45,17 +47,22 @@ struct Keeper {
     dummy: Arc<Hash>,
 }
 
+impl Keeper {
+    fn new() -> Result<Self, String> {
+        Ok(Self {
+            backoff: Backoff::new(),
+            prover: Prover::new().map_err(|e| e.to_string())?,
+            proven: Proven::new(PROVEN_CREDENTIALS_LIFETIME),
+            pool: Pool::new().map_err(|e| e.to_string())?,
+            dummy: Arc::new(Hash::parse(DUMMY).map_err(|e| e.to_string())?),
+        })
+    }
+}
+
 /// Layer 1: shared by all runtime threads.
 pub struct BasicAuth {
     stores: Stores,
-    warnings: Vec<Diagnostic>,
     keeper: Arc<Keeper>,
-}
-
-impl std::fmt::Debug for BasicAuth {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("BasicAuth")
-    }
 }
 
 /// A login that fitted.
@@ -65,32 +72,26 @@ struct Login {
 }
 
 impl BasicAuth {
-    /// The layer of a policy: reads all users and group files. `previous` is the layer that this one replaces; its
-    /// back-off, proven credentials and threads go on.
+    /// The layer of a policy, with warnings: reads all users and group files.
     ///
     /// # Errors
     /// Everything that is wrong with the files, warnings among it; or no randomness or threads.
-    pub fn new(policy: &Policy, previous: Option<&Self>) -> Result<Self, Vec<Diagnostic>> {
+    pub fn new(policy: &Policy) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let (stores, warnings) = Stores::load(policy)?;
-        let failed = |what: String| {
-            vec![Diagnostic::file(&policy.path, format!("passwords cannot be checked: {what}"), "free some memory, processes or threads")]
-        };
-        let keeper = match previous {
-            Some(previous) => Arc::clone(&previous.keeper),
-            None => Arc::new(Keeper {
-                backoff: Backoff::new(),
-                prover: Prover::new().map_err(|e| failed(e.to_string()))?,
-                proven: Proven::new(PROVEN_CREDENTIALS_LIFETIME),
-                pool: Pool::new().map_err(|e| failed(e.to_string()))?,
-                dummy: Arc::new(Hash::parse(DUMMY).map_err(|e| failed(e.to_string()))?),
-            }),
-        };
-        Ok(Self { stores, warnings, keeper })
+        let keeper = Keeper::new().map_err(|why| {
+            let help = "free some memory, processes or threads";
+            vec![Diagnostic::file(&policy.path, format!("passwords cannot be checked: {why}"), help)]
+        })?;
+        Ok((Self { stores, keeper: Arc::new(keeper) }, warnings))
     }
 
-    /// What is odd about the files, though they can be used.
-    pub fn warnings(&self) -> &[Diagnostic] {
-        &self.warnings
+    /// The same for a policy that replaces the one of `previous`: back-off, proven credentials and threads go on.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the files, warnings among it.
+    pub fn following(policy: &Policy, previous: &Self) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let (stores, warnings) = Stores::load(policy)?;
+        Ok((Self { stores, keeper: Arc::clone(&previous.keeper) }, warnings))
     }
 
     /// Lets a request on, with what the backend may know of its caller in the headers. `address` is the client's, after
@@ -135,6 +136,15 @@ impl BasicAuth {
     /// must not wait for a disk. Each change, and each broken file, is told once; a broken file keeps the old content.
     pub fn reload_files(&self) -> Vec<FileChange> {
         self.stores.iter().filter_map(|store| store.poll()).collect()
+    }
+
+    /// The same for a caller that only wants to hear of what was not taken up.
+    pub fn poll_files(&self) -> Vec<Diagnostic> {
+        let broken = |change| match change {
+            FileChange::Broken { diagnostics, .. } => diagnostics,
+            FileChange::Changed { .. } => Vec::new(),
+        };
+        self.reload_files().into_iter().flat_map(broken).collect()
     }
 
     /// Whether a tunnel or stream of this caller may go on: the user is still there with the same password, and `require`
@@ -240,6 +250,12 @@ impl BasicAuth {
             Ok(()) => refusal,
             Err(retry_after_seconds) => Refusal::UnauthenticatedFlood { retry_after_seconds },
         }
+    }
+}
+
+impl fmt::Debug for BasicAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BasicAuth")
     }
 }
 

@@ -140,6 +140,7 @@ fn transport(ctx: &Ctx<'_>, at: &Span, level: &Level, map: &Map, of_site: &OfSit
     let around = of_site.around;
     let at = level.forward.https.as_ref().map_or(at, |h| &h.span);
     let report = &ctx.report;
+    let allowed = level.auth.dangerously_allow_basic_over_http.as_ref().is_some_and(|f| f.value);
     match map.https {
         Https::Only if !around.tls => {
             let help = "add [[listener]] with address = \"0.0.0.0:443\", or write https = \"either\" to serve plain HTTP";
@@ -153,11 +154,7 @@ fn transport(ctx: &Ctx<'_>, at: &Span, level: &Level, map: &Map, of_site: &OfSit
             let help = "name the site, or write https = \"only\"";
             report.error(at, "a redirect goes to the site's own name, and \"*\" is none", help);
         }
-        Https::Either
-            if around.plain
-                && map.auth.require.names_users()
-                && !level.auth.dangerously_allow_basic_over_http.as_ref().is_some_and(|f| f.value) =>
-        {
+        Https::Either if around.plain && map.auth.require.names_users() && !allowed => {
             let help = "write https = \"only\" or \"redirect\", or auth = { dangerously_allow_basic_over_http = true }";
             report.error(at, "passwords would be asked for over plain HTTP", help);
         }

@@ -7,6 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::path::Path;
 
+/// Bytes of all lines shown: hundreds of mistakes in one line of a megabyte would be hundreds of copies of it.
+const LINES_SHOWN_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// A mistake before its line is cut out of the text.
 struct Found {
     /// `None` for the whole file.
@@ -107,16 +110,22 @@ impl<'a> Report<'a> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|f| f.span.as_ref().map(|s| s.start));
         let mut list: Vec<Diagnostic> = Vec::with_capacity(found.len() + 1);
+        let mut line_bytes = 0;
         for f in found {
             let (message, help) = (blot(f.message), blot(f.help));
             let d = match f.span {
                 Some(span) => Diagnostic::at(self.path, &shown, span, message, help),
                 None => Diagnostic::file(self.path, message, help),
             };
+            line_bytes += d.line_text.len();
             list.push(if f.warning { d.warning() } else { d });
+            if line_bytes > LINES_SHOWN_BYTES_MAX {
+                self.more.set(true);
+                break;
+            }
         }
         if self.more.get() {
-            let message = format!("there are more than {POLICY_FILE_DIAGNOSTICS_MAX} mistakes; the rest is not shown");
+            let message = format!("there are more mistakes than these {}; the rest is not shown", list.len());
             list.push(Diagnostic::file(self.path, message, "mend the first ones, then check again"));
         }
         list

@@ -29,7 +29,8 @@ pub(super) fn auth(ctx: &Ctx<'_>, level: &Level, require: Require, at: &Span) ->
     let asked = level.require.as_ref().map_or(at, |r| &r.span);
     let dangerously_allow_des = or(a.dangerously_allow_des.as_ref(), false);
     let users = a.users.as_ref().filter(|_| require.names_users()).map(|s| s.value.clone());
-    let groups = a.groups.as_ref().filter(|_| require::names_groups(&require)).map(|s| s.value.clone());
+    // Also where `require` names no group: backends get the groups of whoever logs in.
+    let groups = a.groups.as_ref().filter(|_| users.is_some()).map(|s| s.value.clone());
     if require.names_users() && users.is_none() && !ctx.is_faulty("users") {
         ctx.report.missing(asked, "this needs a password file, and none is named", "write users = \"auth/htpasswd\" in [auth]");
     }

@@ -178,6 +178,10 @@ pub(super) fn test(text: &OperatorText, files: &dyn FileSource, path: &str, prob
             return None;
         }
     };
+    if matches!(&operator, Operator::Rx(pattern) | Operator::RxGlobal(pattern) if !pattern.is_linear()) {
+        let problem = Problem::warning(text.argument.span(), "this pattern looks around or back, so it runs with a step limit");
+        problems.push(problem.help("without look-ahead, look-behind and back references it runs in linear time"));
+    }
     let mut macros = None;
     if Operator::takes_macros(&text.name) {
         let (template, unknown) = Template::parse(argument);

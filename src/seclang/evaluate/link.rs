@@ -8,13 +8,13 @@ use bytes::Bytes;
 use super::Run;
 use crate::collections::Collections;
 use crate::limits;
-use crate::operator::{Captures, Matched, Rx};
+use crate::operator::{Captures, Matched, Need, Operator, Rx};
 use crate::ruleset::{Check, Link, Test};
 use crate::target::{Selector, Target};
 use crate::transaction::Transaction;
 use crate::transform::Transformation;
 use crate::variable::Variable;
-use crate::verdict::Cause;
+use crate::verdict::{Cause, Phase};
 
 /// A value a rule looks at, and its full name.
 struct Seen {
@@ -45,7 +45,7 @@ impl Transaction {
                 self.apply_effects(run, link, collections);
                 if last {
                     self.complete(run, seen.name.clone(), value, captured);
-                    if self.intervention.is_some() && run.rule.phase != crate::verdict::Phase::Logging {
+                    if self.intervention.is_some() && run.rule.phase != Phase::Logging {
                         return true;
                     }
                 }
@@ -68,6 +68,8 @@ impl Transaction {
         let mut values = Vec::new();
         for target in &link.targets {
             let mut entries = self.pick(target);
+            let named: usize = entries.iter().map(|entry| entry.name.len() + 1).sum();
+            self.burn(named.saturating_mul(1 + link.excluded.len() + removed.len()));
             let excluded = |name: &[u8]| link.excluded.iter().chain(&removed).any(|one| one.excludes(target.variable, name));
             entries.retain(|entry| !excluded(&entry.name));
             if target.counted {
@@ -116,6 +118,7 @@ impl Transaction {
         }
         let mut captures = link.capture.then(Captures::default);
         let matched = match &test.check {
+            Check::Operator(operator) if operator.needs() == Need::Dns => self.listed(operator, value),
             Check::Operator(operator) => operator.matches(value, expanded.as_deref(), captures.as_mut()),
             Check::Pattern => match self.pattern(&expanded.unwrap_or_default()) {
                 Ok(pattern) => pattern.matches(value, captures.as_mut()),
@@ -137,6 +140,15 @@ impl Transaction {
         }
         let captures = captures.filter(|captures| !captures.is_empty());
         Some(Answer::Yes(captures.and_then(|captures| self.capture(&captures))))
+    }
+
+    /// `@rbl` by the answers the caller gave.
+    fn listed(&self, operator: &Operator, value: &[u8]) -> Matched {
+        let Some(name) = operator.dns_name(value) else { return Matched::No };
+        match self.state.dns.get(&name) {
+            Some(listed) => Matched::from(*listed),
+            None => Matched::Error(format!("nobody has resolved {name}")),
+        }
     }
 
     /// A pattern that has just been expanded, built once for each text of a transaction.
@@ -165,6 +177,33 @@ impl Transaction {
             }
         }
         captures.get(0).map(Bytes::copy_from_slice)
+    }
+}
+
+impl Transaction {
+    /// The names that `@rbl` rules of a phase will ask for, as far as their values are known before it begins. The caller resolves
+    /// them and answers with [`Transaction::dns_answer`]; a name without an answer is an engine error of its rule.
+    pub fn dns_names(&self, phase: Phase) -> Vec<String> {
+        let rules = self.rules.rules().iter().filter(|rule| rule.phase == phase);
+        let mut names = Vec::new();
+        for link in rules.flat_map(|rule| &rule.links) {
+            let Some(Test { check: Check::Operator(operator), .. }) = &link.test else { continue };
+            if operator.needs() == Need::Dns {
+                let values = link.targets.iter().flat_map(|target| self.pick(target));
+                names.extend(values.filter_map(|entry| operator.dns_name(&entry.value)));
+            }
+        }
+        names.sort();
+        names.dedup();
+        names.truncate(limits::DNS_NAMES_MAX);
+        names
+    }
+
+    /// Whether a name of [`Transaction::dns_names`] has an address.
+    pub fn dns_answer(&mut self, name: &str, found: bool) {
+        if self.state.dns.len() < limits::DNS_NAMES_MAX {
+            self.state.dns.insert(name.to_owned(), found);
+        }
     }
 }
 

@@ -209,6 +209,21 @@ fn a_pattern_with_macros_is_built_when_it_runs() {
 }
 
 #[test]
+fn a_block_list_is_asked_through_the_caller() {
+    let set = rules("SecRule REMOTE_ADDR \"@rbl list.example\" \"id:1,phase:1,deny\"");
+    let visit = |answer: Option<bool>| {
+        let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Block), ..Options::default() });
+        tx.connection([192, 0, 2, 7].into(), 1, [192, 0, 2, 2].into(), 80);
+        assert_eq!(tx.dns_names(Phase::RequestHeaders), ["7.2.0.192.list.example"]);
+        if let Some(found) = answer {
+            tx.dns_answer("7.2.0.192.list.example", found);
+        }
+        (tx.request_headers_done(&mut MemoryCollections::default()).is_some(), tx.errors().len())
+    };
+    assert_eq!([visit(Some(true)), visit(Some(false)), visit(None)], [(true, 0), (false, 0), (false, 1)]);
+}
+
+#[test]
 fn nolog_keeps_a_match_out_of_the_records() {
     let tx = tx("SecAction \"id:1,pass,nolog\"\nSecAction \"id:2,pass,nolog,auditlog\"\nSecAction \"id:3,pass,noauditlog\"", "/");
     let flags: Vec<_> = tx.matches().iter().map(|one| (one.rule_id, one.log, one.audit)).collect();

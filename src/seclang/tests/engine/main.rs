@@ -5,4 +5,5 @@ mod diagnostics;
 mod evaluation;
 mod floors;
 mod parser;
+mod strangers;
 mod support;
