@@ -487,12 +487,14 @@ impl Line<'_> {
 
     /// Header and scheme of each; never what follows the scheme.
     fn integrated(&mut self, removed: &[String]) {
+        const HEADERS: [&str; 4] = ["www-authenticate", "proxy-authenticate", "authorization", "proxy-authorization"];
         for (place, text) in removed.iter().take(RECORD_LIST_MAX).enumerate() {
             let (header, rest) = text.split_once(':').unwrap_or(("", text));
+            let header = HEADERS.iter().find(|known| header.eq_ignore_ascii_case(known)).unwrap_or(&REDACTED);
             let scheme = rest.trim_start().split([' ', '\t', ',']).next().unwrap_or_default();
-            let scheme = if scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphabetic()) { scheme } else { REDACTED };
+            let scheme = if scheme.len() <= 9 && scheme.bytes().all(|b| b.is_ascii_alphabetic()) { scheme } else { REDACTED };
             self.raw(if place == 0 { b",\"integrated_auth_removed\":[\"" } else { b",\"" });
-            self.out.extend(name_bytes(header));
+            self.raw(header.as_bytes());
             self.raw(b": ");
             self.raw(scheme.as_bytes());
             self.raw(b"\"");
