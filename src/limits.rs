@@ -176,6 +176,8 @@ pub const INSPECTION_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Bytes of any one field of an audit record; longer text is cut and says so.
 pub const RECORD_FIELD_BYTES_MAX: usize = 4 * 1024;
+/// Rules named in one audit record; what comes after them is counted only by the score.
+pub const RECORD_RULES_MAX: usize = 64;
 /// Bytes of records waiting for the disk.
 pub const AUDIT_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one audit file before the next is begun.
