@@ -185,10 +185,9 @@ fn remove(file: &Path, user: &str, groups: Option<&Path>) -> Result<i32, Failure
         Some(()) => eprintln!("{}: {user} removed", file.display()),
         None => eprintln!("{}: there is no user {user}", file.display()),
     }
-    if let Some(groups) = groups {
-        if change::edit(groups, false, |content| edit::remove_member(content, user).map(|next| (next, ())))?.is_some() {
-            eprintln!("{}: {user} removed from all groups", groups.display());
-        }
+    let leave = |groups| change::edit(groups, false, |content| edit::remove_member(content, user).map(|next| (next, groups)));
+    if let Some(groups) = groups.map(leave).transpose()?.flatten() {
+        eprintln!("{}: {user} removed from all groups", groups.display());
     }
     Ok(if removed.is_some() { OK } else { super::NEGATIVE })
 }

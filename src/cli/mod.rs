@@ -52,7 +52,7 @@ enum Command {
     Check(PolicyFile),
     /// What the audit trail says
     #[command(subcommand)]
-    Audit(audit::AuditCommand),
+    Audit(Box<audit::AuditCommand>),
     /// Users, passwords and groups
     #[command(subcommand)]
     Auth(auth::AuthCommand),

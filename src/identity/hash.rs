@@ -133,14 +133,19 @@ impl Hash {
         }
     }
 
+    /// Whether verifying the other takes as long.
+    pub fn costs_like(&self, other: &Self) -> bool {
+        self.scheme() == other.scheme() && self.cost_micros() == other.cost_micros()
+    }
+
     /// About how long a verification takes, in microseconds of a common server core: for comparing hashes with each other.
     pub fn cost_micros(&self) -> u64 {
         match &self.0 {
-            Kind::Bcrypt { cost, .. } => 50 << cost,
-            Kind::Apr1 { .. } => 400,
+            Kind::Bcrypt { cost, .. } => 80 << cost,
+            Kind::Apr1 { .. } => 200,
             Kind::Sha1(_) => 1,
-            Kind::ShaCrypt { rounds, .. } => u64::from(*rounds),
-            Kind::Argon2id { params, .. } => u64::from(params.m_cost()) * u64::from(params.t_cost()),
+            Kind::ShaCrypt { wide, rounds, .. } => u64::from(*rounds) * if *wide { 2 } else { 1 } / 5,
+            Kind::Argon2id { params, .. } => u64::from(params.m_cost()) * u64::from(params.t_cost()) * 6 / 5,
             Kind::Des { .. } => 100,
         }
     }

@@ -13,6 +13,9 @@ use std::sync::Arc;
 /// What stands for a secret in a diagnostic's line.
 const HIDDEN: &str = "[hidden]";
 
+/// Kinds of hashes that failures are made to take the time of; a file with more is rare, and its cheapest kinds count least.
+const KINDS_MAX: usize = 4;
+
 /// One user of a file.
 #[derive(Clone, Debug)]
 pub struct User {
@@ -31,7 +34,7 @@ pub struct User {
 pub struct Users {
     by_name: HashMap<Arc<str>, User>,
     order: Vec<Arc<str>>,
-    costliest: Option<Arc<Hash>>,
+    kinds: Vec<Arc<Hash>>,
 }
 
 impl Users {
@@ -55,9 +58,18 @@ impl Users {
         self.order.is_empty()
     }
 
-    /// The hash that takes longest to verify: what an unknown user's password is checked against.
-    pub fn costliest(&self) -> Option<&Arc<Hash>> {
-        self.costliest.as_ref()
+    /// One hash of every scheme and cost in the file, costliest first, at most a few. A failed login takes the time of all
+    /// of them, whether the user is known or not, so that its time tells nothing.
+    pub fn kinds(&self) -> &[Arc<Hash>] {
+        &self.kinds
+    }
+
+    fn add_kind(&mut self, hash: &Arc<Hash>) {
+        if !self.kinds.iter().any(|kind| kind.costs_like(hash)) {
+            self.kinds.push(Arc::clone(hash));
+            self.kinds.sort_by_key(|kind| std::cmp::Reverse(kind.cost_micros()));
+            self.kinds.truncate(KINDS_MAX);
+        }
     }
 }
 
@@ -141,11 +153,9 @@ fn parse_line(path: &Path, line: &Line<'_>, allow_des: bool, users: &mut Users, 
         Entry::Vacant(place) => {
             let fingerprint = Sha256::new().chain_update(name.as_bytes()).chain_update(b":").chain_update(hash_text).finalize().into();
             let hash = Arc::new(hash);
-            if users.costliest.as_ref().is_none_or(|c| c.cost_micros() < hash.cost_micros()) {
-                users.costliest = Some(Arc::clone(&hash));
-            }
             users.order.push(Arc::clone(&name));
-            place.insert(User { name, hash, fingerprint, line: line.number });
+            place.insert(User { name, hash: Arc::clone(&hash), fingerprint, line: line.number });
+            users.add_kind(&hash);
         }
     }
 }
@@ -232,10 +242,12 @@ mod tests {
     }
 
     #[test]
-    fn the_costliest_hash_stands_for_unknown_users() {
+    fn one_hash_of_each_kind_stands_for_unknown_users_costliest_first() {
         let bcrypt = "b:$2y$05$nC6nErr9XZJuMJ57WyCob.EuZEjylDt2KaHfbfOtyb.EgL1I2jCVa";
-        let (users, _) = parse_text(&format!("{ALICE}\n{bcrypt}\nc:$apr1$lZL6V/ci$eIMz/iKDkbtys/uU7LEK00\n"));
-        assert_eq!(users.unwrap().costliest().unwrap().scheme(), Scheme::Bcrypt);
+        let apr1 = "$apr1$lZL6V/ci$eIMz/iKDkbtys/uU7LEK00";
+        let (users, _) = parse_text(&format!("{ALICE}\n{bcrypt}\nc:{apr1}\nd:{apr1}\n"));
+        let schemes: Vec<_> = users.unwrap().kinds().iter().map(|k| k.scheme()).collect();
+        assert_eq!(schemes, [Scheme::Bcrypt, Scheme::Apr1, Scheme::Sha1]);
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The one integration test binary. Each module says in its first line what belongs there.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
+mod apache;
+mod auth_apache;
+mod auth_cli;
 mod backend;
 mod certificates;
 mod check;

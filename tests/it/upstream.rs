@@ -557,6 +557,42 @@ async fn the_cap_on_connections_holds_and_a_waiting_request_gets_the_next_free_o
     assert_eq!((backend.connections(), backend.requests().len()), (2, 20));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn the_cap_holds_over_several_runtime_threads_and_connections_cross_them() {
+    let backend = Backend::start(|_| ok("ok")).await;
+    let way = Arc::new(Way::to(policy::Backend { connections_max: 3, ..group(vec![member(backend.address)]) }));
+    // All threads stay until all are done: a connection lives on the thread that opened it.
+    let done = Arc::new(std::sync::Barrier::new(4));
+    let threads: Vec<_> = (0..4)
+        .map(|_| {
+            let (way, done) = (way.clone(), done.clone());
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(async {
+                    let tasks: Vec<_> = (0..5)
+                        .map(|_| {
+                            let way = way.clone();
+                            tokio::spawn(async move {
+                                for _ in 0..50 {
+                                    assert_eq!(way.fetch("/").await.0, 200);
+                                }
+                            })
+                        })
+                        .collect();
+                    for task in tasks {
+                        task.await.unwrap();
+                    }
+                    tokio::task::spawn_blocking(move || done.wait()).await.unwrap();
+                });
+            })
+        })
+        .collect();
+    tokio::task::spawn_blocking(|| threads.into_iter().for_each(|t| t.join().unwrap())).await.unwrap();
+    assert_eq!((backend.connections(), backend.requests().len()), (3, 1000));
+    // The threads are gone and their connections with them: a new request opens one.
+    assert_eq!(way.fetch("/").await.0, 200);
+}
+
 #[tokio::test]
 async fn a_request_that_gets_no_connection_under_the_cap_is_backend_busy() {
     let backend = Backend::start(|_| script([Step::Wait(LONG)])).await;

@@ -76,7 +76,9 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn of(values: &[&str]) -> Result<Option<(Vec<u8>, Vec<u8>)>, ()> {
+    type Parts = Result<Option<(Vec<u8>, Vec<u8>)>, ()>;
+
+    fn of(values: &[&str]) -> Parts {
         let mut headers = HeaderMap::new();
         for value in values {
             headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
@@ -88,7 +90,7 @@ mod tests {
         }
     }
 
-    fn basic_of(text: &[u8]) -> Result<Option<(Vec<u8>, Vec<u8>)>, ()> {
+    fn basic_of(text: &[u8]) -> Parts {
         of(&[&format!("Basic {}", STANDARD.encode(text))])
     }
 

@@ -6,24 +6,26 @@ use crate::policy::require::Asked;
 /// The answer that holds whoever logs in; `None` where it depends on the user. Fails closed where Apache does not: a user
 /// inside `none` asks for a login, so that nobody gets around it by leaving the password out.
 pub(super) fn without_user(require: &Require, asked: &Asked<'_>) -> Option<bool> {
-    let any = |list: &[Require]| list.iter().map(|r| without_user(r, asked)).fold(Some(false), or);
     match require {
         Require::ValidUser | Require::Users(_) | Require::Groups(_) => None,
-        Require::Any(list) => any(list),
-        Require::None(list) => any(list).map(|answer| !answer),
-        Require::All(list) => {
-            list.iter().map(|r| without_user(r, asked)).fold(Some(true), |a, b| or(a.map(|a| !a), b.map(|b| !b)).map(|x| !x))
-        }
+        Require::Any(list) => joined(list, asked, true),
+        Require::None(list) => joined(list, asked, true).map(|answer| !answer),
+        Require::All(list) => joined(list, asked, false),
         Require::AllGranted | Require::AllDenied | Require::Ip(_) | Require::Local => Some(require.allows(asked)),
     }
 }
 
-fn or(a: Option<bool>, b: Option<bool>) -> Option<bool> {
-    match (a, b) {
-        (Some(true), _) | (_, Some(true)) => Some(true),
-        (Some(false), Some(false)) => Some(false),
-        _ => None,
+/// Several answers as one: a single `decisive` one decides, an open one leaves the whole open.
+fn joined(list: &[Require], asked: &Asked<'_>, decisive: bool) -> Option<bool> {
+    let mut open = false;
+    for require in list {
+        match without_user(require, asked) {
+            Some(answer) if answer == decisive => return Some(decisive),
+            Some(_) => {}
+            None => open = true,
+        }
     }
+    (!open).then_some(!decisive)
 }
 
 #[cfg(test)]

@@ -138,15 +138,6 @@ impl BasicAuth {
         self.stores.iter().filter_map(|store| store.poll()).collect()
     }
 
-    /// The same for a caller that only wants to hear of what was not taken up.
-    pub fn poll_files(&self) -> Vec<Diagnostic> {
-        let broken = |change| match change {
-            FileChange::Broken { diagnostics, .. } => diagnostics,
-            FileChange::Changed { .. } => Vec::new(),
-        };
-        self.reload_files().into_iter().flat_map(broken).collect()
-    }
-
     /// Whether a tunnel or stream of this caller may go on: the user is still there with the same password, and `require`
     /// still lets them in.
     pub fn still_allowed(&self, map: &Map, caller: &Caller) -> bool {
@@ -218,7 +209,7 @@ impl BasicAuth {
             proof,
             password: credentials.password().to_vec(),
             hash: user.as_ref().map(|user| Arc::clone(&user.hash)),
-            costliest: Arc::clone(content.users.costliest().unwrap_or(dummy)),
+            kinds: if content.users.is_empty() { vec![Arc::clone(dummy)] } else { content.users.kinds().to_vec() },
             delay: backoff.delay(credentials.user(), now),
         };
         let verdict = pool.check(check, address).await.map_err(|_| {

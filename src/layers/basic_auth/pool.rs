@@ -19,9 +19,8 @@ pub(super) struct Check {
     pub(super) password: Vec<u8>,
     /// The user's hash; `None` for an unknown user, who never fits.
     pub(super) hash: Option<Arc<Hash>>,
-    /// The costliest hash of the file, checked too where the first did not take its time: then no failure is quicker
-    /// than another.
-    pub(super) costliest: Arc<Hash>,
+    /// One hash of each kind in the file: a failure takes the time of all of them, whoever was named.
+    pub(super) kinds: Vec<Arc<Hash>>,
     /// How long the check is put off.
     pub(super) delay: Duration,
 }
@@ -131,9 +130,10 @@ fn work(shared: &Shared) {
         let waiting = state.waiting.remove(&job.check.proof).unwrap_or_default();
         give_back(&mut state, job.network);
         drop(state);
-        for (place, tell) in waiting.into_iter().enumerate() {
-            // Who has gone away need not be told.
-            let _ = tell.send(Verdict { fits, leads: place == 0 });
+        // Who is still there leads: a client that hangs up must not take the counting of a failure with it.
+        let mut leads = true;
+        for tell in waiting {
+            leads &= tell.send(Verdict { fits, leads }).is_err();
         }
     }
 }
@@ -172,12 +172,14 @@ fn give_back(state: &mut State, network: IpAddr) {
     }
 }
 
-/// Failures take the time of the costliest hash, whether the user is known or not.
+/// Failures take the time of every kind of hash in the file once, whether the user is known or not.
 fn fits(check: &Check) -> bool {
     let fits = check.hash.as_ref().is_some_and(|hash| password::verify(&check.password, hash));
-    let paid = check.hash.as_ref().map_or(0, |hash| hash.cost_micros());
-    if !fits && paid < check.costliest.cost_micros() {
-        std::hint::black_box(password::verify(&check.password, &check.costliest));
+    if !fits {
+        let paid = |kind: &Hash| check.hash.as_ref().is_some_and(|hash| hash.costs_like(kind));
+        for kind in check.kinds.iter().filter(|kind| !paid(kind)) {
+            std::hint::black_box(password::verify(&check.password, kind));
+        }
     }
     fits
 }
@@ -189,7 +191,7 @@ mod tests {
 
     fn check(proof: u8, password: &str, delay: Duration) -> Check {
         let hash = Arc::new(Hash::parse("{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=").unwrap());
-        Check { proof: [proof; 32], password: password.into(), costliest: Arc::clone(&hash), hash: Some(hash), delay }
+        Check { proof: [proof; 32], password: password.into(), kinds: vec![Arc::clone(&hash)], hash: Some(hash), delay }
     }
 
     fn ip(last: u8) -> IpAddr {
@@ -208,6 +210,17 @@ mod tests {
         assert_eq!([a, b, c], [(true, true), (true, false), (false, true)].map(|(fits, leads)| Ok(Verdict { fits, leads })));
         let state = pool.0.lock();
         assert!(state.jobs.is_empty() && state.shares.is_empty() && state.waiting.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_request_that_hangs_up_does_not_take_the_failure_with_it() {
+        let pool = Pool::with_threads(1).unwrap();
+        let wait = Duration::from_millis(50);
+        let mut first = Box::pin(pool.check(check(1, "wrong", wait), ip(1)));
+        let mut second = Box::pin(pool.check(check(1, "wrong", wait), ip(1)));
+        assert!(futures_util::poll!(&mut first).is_pending() && futures_util::poll!(&mut second).is_pending());
+        drop(first);
+        assert_eq!(second.await, Ok(Verdict { fits: false, leads: true }));
     }
 
     #[tokio::test]
