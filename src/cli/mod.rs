@@ -92,3 +92,13 @@ pub(crate) fn report(diagnostics: &[Diagnostic]) {
         eprintln!("{diagnostic}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_line_can_be_parsed() {
+        super::Cli::command().debug_assert();
+    }
+}

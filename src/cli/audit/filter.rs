@@ -24,7 +24,7 @@ pub(crate) struct Filter {
     #[arg(long)]
     site: Option<String>,
     /// The beginning of a path
-    #[arg(long)]
+    #[arg(id = "path_prefix", long = "path", value_name = "PATH")]
     path: Option<String>,
     /// The layer that decided: door, basic_auth, ntlm_block, rate_limit, inspection ...
     #[arg(long)]
