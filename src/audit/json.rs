@@ -8,6 +8,8 @@ use super::record::{Action, Ended, Kind, Record, RuleMatch, Timing};
 use super::redact::{Learned, REDACTED, Redactor, Shape};
 use crate::limits::{RECORD_FIELD_BYTES_MAX, RECORD_LIST_MAX, RECORD_RULES_MAX};
 use crate::message::TlsSession;
+use bytes::Bytes;
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -339,7 +341,7 @@ impl Line<'_> {
     }
 
     /// Header names with the list of their values; equal names need not be neighbours.
-    fn headers(&mut self, headers: &[(String, Vec<u8>)]) {
+    fn headers(&mut self, headers: &[(Cow<'static, str>, Bytes)]) {
         const FIELD: &str = "http.request.headers";
         let shown = &headers[..headers.len().min(RECORD_LIST_MAX)];
         if shown.len() < headers.len() {

@@ -3,6 +3,8 @@
 use crate::clock::Moment;
 use crate::message::{EventId, Peer};
 use crate::refusal::Layer;
+use bytes::Bytes;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -228,7 +230,7 @@ pub struct Record {
     /// The query without its question mark.
     pub query: Option<String>,
     /// Headers worth keeping, in order, names lower case: the writer redacts them.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Vec<(Cow<'static, str>, Bytes)>,
     /// Bytes of the request body read from the client.
     pub request_bytes: u64,
     /// The site's first name and the map's path.

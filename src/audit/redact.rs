@@ -135,8 +135,10 @@ impl Redactor {
 
     /// Whether a header's value is never written; `name` in any letter case.
     pub(crate) fn secret_header(&self, name: &str) -> bool {
-        let name = name.to_ascii_lowercase();
-        self.headers.contains(&name) || secret_part(name.as_bytes())
+        if name.bytes().any(|b| b.is_ascii_uppercase()) {
+            return self.secret_header(&name.to_ascii_lowercase());
+        }
+        self.headers.contains(name) || secret_part(name.as_bytes())
     }
 
     /// Whether a parameter's value is a secret; `name` as sent, percent-encoded or not.

@@ -63,9 +63,9 @@ fn full() -> Record {
     record.canonical_path = Some("/exchange/owa".into());
     record.query = Some("id=1'+or+1=1--&page=2".into());
     record.headers = vec![
-        ("user-agent".into(), b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0".to_vec()),
-        ("x-forwarded-for".into(), b"203.0.113.9".to_vec()),
-        ("X-Forwarded-For".into(), b"10.0.0.1".to_vec()),
+        ("user-agent".into(), b"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0".to_vec().into()),
+        ("x-forwarded-for".into(), b"203.0.113.9".to_vec().into()),
+        ("X-Forwarded-For".into(), b"10.0.0.1".to_vec().into()),
     ];
     record.request_bytes = 120;
     record.site = Some("mail.example.com".into());
@@ -326,7 +326,7 @@ fn with_text(text: &str) -> Vec<(&'static str, Record)> {
     put("path", &|r| r.path = text.into());
     put("canonical_path", &|r| r.canonical_path = Some(text.into()));
     put("query", &|r| r.query = Some(text.into()));
-    put("user-agent", &|r| r.headers[0].1 = text.into());
+    put("user-agent", &|r| r.headers[0].1 = text.as_bytes().to_vec().into());
     put("referer", &|r| r.headers[0] = ("referer".into(), text.into()));
     put("integrated", &|r| r.integrated_removed = vec![text.into()]);
     put("message", &|r| r.rules[0].message = text.into());
@@ -452,7 +452,8 @@ proptest! {
         record.host.clone_from(&text);
         record.path = escape::visible(&bytes);
         record.query = Some(text.clone());
-        record.headers = vec![(text.clone(), bytes.clone()), (escape::visible(&bytes), bytes.clone()), ("user-agent".into(), bytes.clone())];
+        let value = bytes::Bytes::from(bytes.clone());
+        record.headers = vec![(text.clone().into(), value.clone()), (escape::visible(&bytes).into(), value.clone()), ("user-agent".into(), value)];
         record.integrated_removed = vec![text.clone()];
         record.rules[0].matched.clone_from(&bytes);
         record.rules[0].data.clone_from(&text);

@@ -5,7 +5,6 @@ use crate::audit::{Action, Decision, Ended, Kind, Record, Trail};
 use crate::message::{Body, BodyError, Request, Response};
 use crate::refusal::Layer;
 use bytes::Bytes;
-use http::header::HeaderName;
 use http::{Method, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use std::ops::{Deref, DerefMut};
@@ -14,23 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-/// Request headers kept in a record, in this order of names; their values are redacted by the writer.
-const KEPT: [&str; 14] = [
-    "user-agent",
-    "referer",
-    "origin",
-    "content-type",
-    "content-length",
-    "content-encoding",
-    "accept",
-    "accept-language",
-    "range",
-    "upgrade",
-    "via",
-    "x-forwarded-for",
-    "sec-fetch-site",
-    "sec-fetch-mode",
-];
+/// Request headers kept in a record, whose values are redacted by the writer; the name as it is written, `None` for the others.
+fn kept(name: &[u8]) -> Option<&'static str> {
+    const KEPT: [&str; 9] =
+        ["user-agent", "referer", "origin", "content-type", "content-encoding", "range", "upgrade", "x-forwarded-for", "sec-fetch-site"];
+    KEPT.into_iter().find(|kept| kept.as_bytes().eq_ignore_ascii_case(name))
+}
 
 /// Opens records.
 #[derive(Debug)]
@@ -66,9 +54,9 @@ impl AuditWrap {
             }
             None => record.path = visible(&request.target),
         }
-        for name in KEPT {
-            for value in request.headers.get_all(HeaderName::from_static(name)) {
-                record.headers.push((name.to_owned(), value.as_bytes().to_vec()));
+        for header in &request.raw.headers {
+            if let Some(name) = kept(request.raw.get(&header.name)) {
+                record.headers.push((name.into(), request.raw.slice(&header.value)));
             }
         }
         let request_bytes = Arc::new(AtomicU64::new(0));

@@ -5,45 +5,66 @@ use crate::limits::VIA_HOPS_MAX;
 use crate::message::Request;
 use crate::policy::Via;
 use crate::refusal::Refusal;
-use http::header::{CONNECTION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{CONNECTION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE, VIA};
 use http::{Method, Version};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("proxy-authorization"),
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
+/// Belongs to one connection only (RFC 9110 section 7.6.1, RFC 9113 section 3.1).
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
+
+/// Removes the headers that a test on their names picks: one pass over the few that are there, instead of a look-up for each
+/// of the many that are not.
+fn remove_where(headers: &mut HeaderMap, picks: impl Fn(&str) -> bool) {
+    if headers.keys().any(|name| picks(name.as_str())) {
+        let names: Vec<HeaderName> = headers.keys().filter(|name| picks(name.as_str())).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
-/// Headers by which applications let a proxy speak for the client or for the address: never the client's own.
-const SPOKEN_FOR: [&str; 16] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-forwarded-port",
-    "x-forwarded-scheme",
-    "x-forwarded-ssl",
-    "x-forwarded-prefix",
-    "x-real-ip",
-    "true-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-original-host",
-];
+/// Headers by which applications let a proxy speak for the client or for the address: never the client's own. Underscores
+/// count as hyphens, since CGI and its heirs make them the same.
+fn is_spoken_for(name: &str) -> bool {
+    const NAMES: [&str; 16] = [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-server",
+        "x-forwarded-port",
+        "x-forwarded-scheme",
+        "x-forwarded-ssl",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "true-client-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-original-host",
+    ];
+    let same = |a: &str, b: &str| a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| a == b || (b == b'-' && a == b'_'));
+    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't')) && NAMES.iter().any(|known| same(name, known))
+}
 
 /// The kind of upgrade a client asks for, where both headers say so (RFC 9110 section 7.8).
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -66,9 +87,7 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
             }
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
+    remove_where(headers, is_hop_by_hop);
 }
 
 /// Makes a client's headers a backend's.
@@ -82,7 +101,7 @@ pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, pseudonym: &str
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
     let before = if mapped.trusted_peer { vouched(headers) } else { None };
-    remove_spoken_for(headers);
+    remove_where(headers, is_spoken_for);
     let peer = request.peer.remote.ip().to_canonical();
     let list = before.map_or_else(|| peer.to_string(), |list| format!("{list}, {peer}"));
     set(headers, X_FORWARDED_FOR, &list);
@@ -130,24 +149,6 @@ fn check_loop(headers: &HeaderMap, pseudonym: &str) -> Result<(), Refusal> {
 fn vouched(headers: &HeaderMap) -> Option<String> {
     let list: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()).collect();
     if list.is_empty() { None } else { Some(list.join(", ")) }
-}
-
-/// Removes every spelling of these headers, underscores for hyphens included: CGI makes them the same.
-fn remove_spoken_for(headers: &mut HeaderMap) {
-    let twins: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            name.contains('_') && SPOKEN_FOR.contains(&name.replace('_', "-").as_str())
-        })
-        .cloned()
-        .collect();
-    for name in SPOKEN_FOR {
-        headers.remove(name);
-    }
-    for name in twins {
-        headers.remove(name);
-    }
 }
 
 /// Our element of `Forwarded` (RFC 7239); earlier ones are not repeated, since their syntax is not checked.
@@ -221,7 +222,7 @@ mod tests {
         for name in ["x_forwarded_for", "x-forwarded_for", "x-real-ip", "forwarded", "x-kept"] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
         }
-        remove_spoken_for(&mut headers);
+        remove_where(&mut headers, is_spoken_for);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
     }
 }
