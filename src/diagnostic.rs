@@ -3,6 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// Characters of a line that are shown; nobody reads a longer one on a terminal.
+const LINE_CHARACTERS_MAX: usize = 160;
+
 /// How bad a diagnostic is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -21,6 +24,15 @@ pub struct Place {
     pub column: usize,
     /// Characters to underline, at least 1.
     pub length: usize,
+    /// Characters of `line_text` before the first underlined one: less than the column where a long line was cut.
+    pub indent: usize,
+}
+
+impl Place {
+    /// A place in a line that is shown whole.
+    pub fn new(line: usize, column: usize, length: usize) -> Self {
+        Self { line, column, length: length.max(1), indent: column.saturating_sub(1) }
+    }
 }
 
 /// One mistake with its place, if it has one, and what to do about it.
@@ -32,7 +44,7 @@ pub struct Diagnostic {
     pub path: PathBuf,
     /// Where in the file; `None` for a file that cannot be read at all.
     pub place: Option<Place>,
-    /// The text of the line, without its line end; empty when there is no place.
+    /// The text of the line, without its line end, around the place where it is long; empty when there is no place.
     pub line_text: String,
     /// What is wrong, one sentence without a full stop.
     pub message: String,
@@ -85,12 +97,27 @@ fn locate(text: &str, span: std::ops::Range<usize>) -> (Place, String) {
     while !text.is_char_boundary(end) {
         end += 1;
     }
-    let place = Place {
-        line: text[..line_start].matches('\n').count() + 1,
-        column: text[line_start..start].chars().count() + 1,
-        length: text[start..end].chars().count().max(1),
-    };
-    (place, line_text.to_owned())
+    let column = text[line_start..start].chars().count() + 1;
+    let length = text[start..end].chars().count().max(1);
+    let (line_text, indent, length) = window(line_text, column - 1, length);
+    (Place { line: text[..line_start].matches('\n').count() + 1, column, length, indent }, line_text)
+}
+
+/// The part of a long line around the underlined characters, with where they begin in it and how many are left.
+fn window(line: &str, at: usize, length: usize) -> (String, usize, usize) {
+    if line.len() <= LINE_CHARACTERS_MAX || line.chars().nth(LINE_CHARACTERS_MAX).is_none() {
+        return (line.to_owned(), at, length);
+    }
+    let from = if at < LINE_CHARACTERS_MAX / 2 { 0 } else { at - LINE_CHARACTERS_MAX / 4 };
+    let mut rest = line.chars().skip(from);
+    let mut shown = String::from(if from > 0 { "..." } else { "" });
+    let indent = at - from + shown.len();
+    shown.extend(rest.by_ref().take(LINE_CHARACTERS_MAX));
+    let length = length.min((LINE_CHARACTERS_MAX - (at - from)).max(1));
+    if rest.next().is_some() {
+        shown.push_str("...");
+    }
+    (shown, indent, length)
 }
 
 impl fmt::Display for Diagnostic {
@@ -105,7 +132,7 @@ impl fmt::Display for Diagnostic {
                 let shown: String = self.line_text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
                 writeln!(f, "{}:{}:{}: {word}: {}", self.path.display(), p.line, p.column, self.message)?;
                 writeln!(f, "  {shown}")?;
-                write!(f, "  {}{}", " ".repeat(p.column - 1), "^".repeat(p.length))?;
+                write!(f, "  {}{}", " ".repeat(p.indent), "^".repeat(p.length))?;
             }
         }
         if !self.help.is_empty() {
@@ -129,6 +156,18 @@ mod tests {
     #[test]
     fn a_span_beyond_the_text_points_at_its_end() {
         let d = Diagnostic::at(Path::new("x"), "ab", 9..12, "m", "");
-        assert_eq!(d.place, Some(Place { line: 1, column: 3, length: 1 }));
+        assert_eq!(d.place, Some(Place { line: 1, column: 3, length: 1, indent: 2 }));
+    }
+
+    #[test]
+    fn a_long_line_is_shown_around_the_mistake() {
+        let text = format!("{}wrong{}", "a".repeat(1000), "b".repeat(1000));
+        let d = Diagnostic::at(Path::new("x"), &text, 1000..1005, "m", "");
+        let place = d.place.expect("a place");
+        assert_eq!((place.column, place.length), (1001, 5));
+        assert_eq!(&d.line_text[place.indent..place.indent + place.length], "wrong");
+        assert!(d.line_text.len() < 200 && d.line_text.starts_with("...") && d.line_text.ends_with("..."));
+        let whole = Diagnostic::at(Path::new("x"), &text, 0..2005, "m", "");
+        assert_eq!(whole.place.map(|p| p.length), Some(LINE_CHARACTERS_MAX));
     }
 }

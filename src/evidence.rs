@@ -50,6 +50,10 @@ pub struct Caller {
     pub consumed: bool,
     /// The client's address.
     pub address: IpAddr,
+    /// The client is on this machine.
+    pub local: bool,
+    /// The start of the digest of the users file's line that proved the user, 0 without one: another line, another password.
+    pub line: u64,
 }
 
 /// Proof of layer 2: no handshake goes through that the switches block.

@@ -5,20 +5,35 @@ pub mod clock;
 pub mod diagnostic;
 pub mod head;
 pub mod limits;
-pub mod message;
 pub mod refusal;
 
-// F1: settings, records, framing
+// F1: what walks through the stack
+pub mod message;
+
+// F2: framing, password and group files, records
 pub mod audit;
-pub mod policy;
+pub mod identity;
 pub mod wire;
 
-// F3: what the layers hand to each other, certificates
+// F3: settings
+pub mod policy;
+
+// F4: what the layers hand to each other, certificates, the operational log
 pub mod evidence;
+pub mod log;
 pub mod tls;
 
-// F4: connections to backends
+// F5: connections to backends
 pub mod upstream;
 
-// F5: the layers
+// F6: the layers
 pub mod layers;
+
+// F7: the order
+pub mod stack;
+
+// F8: the running gateway
+pub mod server;
+
+// F9: the command line
+pub mod cli;

@@ -115,6 +115,28 @@ pub const BACKEND_TLS_SESSIONS_MAX: usize = 256;
 pub const USER_NAME_BYTES_MAX: usize = 255;
 /// Bytes of a password; argon2 and SHA-crypt read all of it, so it is bounded before hashing.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
+/// Cheapest bcrypt cost the algorithm has.
+pub const BCRYPT_COST_MIN: u32 = 4;
+/// Costliest bcrypt in a users file, Apache's own `htpasswd` limit: about seven seconds of a core.
+pub const BCRYPT_COST_MAX: u32 = 17;
+/// bcrypt cost of new hashes: about 0.2 s of a core, once per user and cache lifetime.
+pub const BCRYPT_COST_NEW: u32 = 12;
+/// Fewest rounds of `$5$` and `$6$` (crypt(5)).
+pub const SHA_CRYPT_ROUNDS_MIN: u32 = 1_000;
+/// Most rounds of `$5$` and `$6$` in a users file: about a second of a core.
+pub const SHA_CRYPT_ROUNDS_MAX: u32 = 1_000_000;
+/// Rounds of new `$6$` hashes: about 0.1 s of a core.
+pub const SHA_CRYPT_ROUNDS_NEW: u32 = 100_000;
+/// Most memory of an argon2id hash in a users file, in KiB; every hashing thread may hold that much.
+pub const ARGON2_MEMORY_KIB_MAX: u32 = 256 * 1024;
+/// Most passes of an argon2id hash in a users file.
+pub const ARGON2_PASSES_MAX: u32 = 16;
+/// Most lanes of an argon2id hash in a users file; ours run one after the other.
+pub const ARGON2_LANES_MAX: u32 = 16;
+/// Memory of new argon2id hashes in KiB, OWASP's recommendation.
+pub const ARGON2_MEMORY_KIB_NEW: u32 = 19 * 1024;
+/// Passes of new argon2id hashes, OWASP's recommendation.
+pub const ARGON2_PASSES_NEW: u32 = 2;
 /// Proven credentials remembered at once.
 pub const PROVEN_CREDENTIALS_MAX: usize = 20_000;
 /// How long a proven credential is remembered.
@@ -125,6 +147,14 @@ pub const HASH_QUEUE_MAX: usize = 256;
 pub const HASH_QUEUE_PER_ADDRESS_MAX: usize = 8;
 /// Keys remembered by login back-off and the counter of requests without credentials.
 pub const BACKOFF_KEYS_MAX: usize = 65_536;
+/// Time after which a failed login is forgotten, where the back-off it caused does not last longer.
+pub const BACKOFF_MEMORY: Duration = Duration::from_secs(15 * 60);
+/// Failed logins of one user, over all addresses, before further guesses at that user are slowed.
+pub const USER_FAILURES_BEFORE_DELAY: u32 = 10;
+/// The first delay of such a guess; it doubles with every failure.
+pub const USER_DELAY_MIN: Duration = Duration::from_millis(50);
+/// The longest delay of such a guess: a correct password from elsewhere waits this long at most, and is not refused.
+pub const USER_DELAY_MAX: Duration = Duration::from_secs(2);
 /// How often password and group files are looked at for changes.
 pub const AUTH_FILES_POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// Within this time after a user is removed, tunnels and streams of that user end.
@@ -165,3 +195,15 @@ pub const UNAUTHENTICATED_PER_MINUTE: u32 = 120;
 pub const LOGIN_FAILURES_BEFORE_BACKOFF: u32 = 5;
 /// The longest wait after wrong passwords: 288 guesses a day are none.
 pub const LOGIN_BACKOFF_MAX: Duration = Duration::from_secs(300);
+/// Headers and notes, tags or groups named in one audit record.
+pub const RECORD_LIST_MAX: usize = 64;
+/// Bytes of one line of an audit file that a reader takes for a record; far above what the writer can make.
+pub const RECORD_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Time from a record's arrival in an idle queue to its commit: how long records gather for one write.
+pub const AUDIT_COMMIT_INTERVAL: Duration = Duration::from_millis(10);
+/// Time between forced writes to the disk (`fdatasync`) while records come.
+pub const AUDIT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between tries while the disk refuses records.
+pub const AUDIT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// Time a stop waits for a disk that refuses the last records.
+pub const AUDIT_STOP_TIMEOUT: Duration = Duration::from_secs(5);

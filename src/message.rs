@@ -250,10 +250,10 @@ fn body_error(error: &hyper::Error) -> BodyError {
         if let Some(refusal) = inner.downcast_ref::<Refusal>() {
             return BodyError::Refused(refusal.clone());
         }
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            if let Some(refusal) = io.get_ref().and_then(|e| e.downcast_ref::<Refusal>()) {
-                return BodyError::Refused(refusal.clone());
-            }
+        if let Some(io) = inner.downcast_ref::<std::io::Error>()
+            && let Some(refusal) = io.get_ref().and_then(|e| e.downcast_ref::<Refusal>())
+        {
+            return BodyError::Refused(refusal.clone());
         }
         source = inner.source();
     }

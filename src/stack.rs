@@ -12,11 +12,11 @@ use crate::layers::forwarding::{Ends, Forwarded, Forwarding};
 use crate::layers::inspection::Inspection;
 use crate::layers::ntlm_block::NtlmBlock;
 use crate::layers::rate_limit::{Key, RateLimit};
+use crate::limits::TUNNEL_IDLE_TIMEOUT;
 use crate::message::{Request, Response};
 use crate::policy::{Map, OnAuditFailure, Policy};
 use crate::refusal::Refusal;
 use crate::upstream::{Upstreams, splice};
-use crate::limits::TUNNEL_IDLE_TIMEOUT;
 use std::sync::Arc;
 
 /// All layers of one policy, in order. One per runtime thread; what must be shared between threads is shared inside.
@@ -46,19 +46,23 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Reads the files that the policy names: passwords, groups, rules.
+    /// Reads the files that the policy names: passwords, groups, rules. What `previous` has counted and proven goes on.
     ///
     /// # Errors
     /// Every mistake in them.
-    pub fn new(policy: &Policy) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+    pub fn new(policy: &Policy, previous: Option<&Self>) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut mistakes = Vec::new();
         let mut warnings = Vec::new();
-        let basic_auth = BasicAuth::new(policy).map_err(|d| mistakes.extend(d)).ok();
+        let basic_auth = match previous {
+            None => BasicAuth::new(policy),
+            Some(previous) => BasicAuth::following(policy, &previous.basic_auth),
+        };
+        let basic_auth = basic_auth.map_err(|d| mistakes.extend(d)).ok();
         let inspection = Inspection::new(policy).map_err(|d| mistakes.extend(d)).ok();
         match (basic_auth, inspection) {
-            (Some((basic_auth, notes)), Some((inspection, more))) if mistakes.is_empty() => {
+            (Some((basic_auth, found)), Some((inspection, notes))) if mistakes.is_empty() => {
+                warnings.extend(found);
                 warnings.extend(notes);
-                warnings.extend(more);
                 let rate_limit = Arc::new(RateLimit::new(policy));
                 Ok((Self { basic_auth: Arc::new(basic_auth), rate_limit, inspection: Arc::new(inspection) }, warnings))
             }

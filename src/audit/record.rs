@@ -307,4 +307,21 @@ impl Record {
             late: None,
         }
     }
+
+    /// Takes over what names the request of another record, for the end of a tunnel.
+    pub fn clone_request(&mut self, other: &Self) {
+        self.source = other.source;
+        self.method.clone_from(&other.method);
+        self.version = other.version;
+        self.scheme = other.scheme;
+        self.host.clone_from(&other.host);
+        self.path.clone_from(&other.path);
+        self.canonical_path.clone_from(&other.canonical_path);
+        self.query.clone_from(&other.query);
+        self.site.clone_from(&other.site);
+        self.map.clone_from(&other.map);
+        self.auth.clone_from(&other.auth);
+        self.upstream.clone_from(&other.upstream);
+        self.status = other.status;
+    }
 }

@@ -1,7 +1,6 @@
 //! The command line: one file per command, and the only place that prints.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to people")]
 
-mod audit;
 mod auth;
 mod cert;
 mod check;
@@ -56,9 +55,6 @@ enum Command {
     /// Certificates
     #[command(subcommand)]
     Cert(cert::CertCommand),
-    /// The audit trail
-    #[command(subcommand)]
-    Audit(audit::AuditCommand),
 }
 
 /// The one option of commands that need the policy.
@@ -78,7 +74,6 @@ pub fn main() -> ExitCode {
         Command::Check(file) => check::run(&file, cli.format),
         Command::Auth(command) => auth::run(command, cli.format),
         Command::Cert(command) => cert::run(command, cli.format),
-        Command::Audit(command) => audit::run(command, cli.format),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(3))
 }

@@ -1,5 +1,7 @@
 //! The layers, in the order in which `stack` walks them. No layer knows another.
 
+pub mod audit_wrap;
+pub mod basic_auth;
 pub mod door;
 pub mod error_mask;
 pub mod forwarding;

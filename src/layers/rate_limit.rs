@@ -130,7 +130,8 @@ type Limiter = RateLimiter<Key, Buckets, DefaultClock, NoOpMiddleware>;
 /// Layer 3: shared by all runtime threads.
 #[derive(Debug)]
 pub struct RateLimit {
-    limiters: Vec<Limiter>,
+    /// By the number of their settings.
+    limiters: HashMap<usize, Limiter>,
     in_flight: Arc<InFlight>,
     clock: DefaultClock,
 }
@@ -143,7 +144,8 @@ impl RateLimit {
         settings.sort_by_key(|s| s.index);
         settings.dedup_by_key(|s| s.index);
         let clock = DefaultClock::default();
-        let limiters = settings.iter().map(|s| RateLimiter::new(quota(s), Buckets::new(RATE_KEYS_MAX), clock.clone())).collect();
+        let limiter = |s: &RateSettings| RateLimiter::new(quota(s), Buckets::new(RATE_KEYS_MAX), clock.clone());
+        let limiters = settings.iter().map(|s| (s.index, limiter(s))).collect();
         Self { limiters, in_flight: Arc::new(InFlight::default()), clock }
     }
 
@@ -152,14 +154,14 @@ impl RateLimit {
     /// # Errors
     /// `RateLimited` and `TooManyInFlight`.
     pub fn admit(&self, map: &Map, key: Key, record: &mut Record) -> Result<Place, Refusal> {
-        if let Some(rate) = &map.rate {
-            if let Some(Err(until)) = self.limiters.get(rate.index).map(|l| l.check_key(&key)) {
-                let wait = until.wait_time_from(self.clock.now());
-                if rate.log_only {
-                    record.rate_would_limit = true;
-                } else {
-                    return Err(Refusal::RateLimited { retry_after_seconds: wait.as_secs() + 1 });
-                }
+        if let Some(rate) = &map.rate
+            && let Some(Err(until)) = self.limiters.get(&rate.index).map(|l| l.check_key(&key))
+        {
+            let wait = until.wait_time_from(self.clock.now());
+            if rate.log_only {
+                record.rate_would_limit = true;
+            } else {
+                return Err(Refusal::RateLimited { retry_after_seconds: wait.as_secs() + 1 });
             }
         }
         let Some(max) = map.in_flight_max else { return Ok(Place(None)) };
@@ -168,7 +170,7 @@ impl RateLimit {
 
     /// Forgets keys whose buckets are full again; called every few seconds by the server.
     pub fn forget_idle(&self) {
-        for limiter in &self.limiters {
+        for limiter in self.limiters.values() {
             limiter.retain_recent();
         }
     }

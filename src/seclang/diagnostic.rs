@@ -140,7 +140,7 @@ impl fmt::Display for Diagnostic {
 /// The candidate closest to `word`, for "did you mean": at most a third of its letters differ.
 pub fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_ascii_lowercase();
-    let allowed = (word.len() / 3).clamp(1, 4);
+    let allowed = word.len().div_ceil(3).clamp(1, 4);
     let scored = candidates.map(|candidate| (distance(lower.as_bytes(), candidate.to_ascii_lowercase().as_bytes()), candidate));
     scored.filter(|(distance, _)| *distance <= allowed).min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
 }

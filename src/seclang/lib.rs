@@ -1,32 +1,68 @@
-//! SecLang.
+//! ModSecurity's rule language: rules in, verdicts out. This crate opens no file, socket or clock; files come through
+//! [`FileSource`], the time through [`Options`], bodies through the feeding calls of [`Transaction`].
+//!
+//! ```
+//! use std::sync::Arc;
+//! use seclang::{MemoryCollections, MemoryFiles, Mode, Options, RuleSet, Transaction};
+//!
+//! let files = MemoryFiles::new().with(
+//!     "rules.conf",
+//!     r#"SecRule ARGS "@rx (?i)union\s+select" "id:100,phase:2,deny,status:403,t:none,t:urlDecodeUni,msg:'SQL in %{matched_var_name}'""#,
+//! );
+//! let (rules, warnings) = RuleSet::load(&files, &["rules.conf"]).expect("no mistakes");
+//! assert!(warnings.is_empty());
+//!
+//! let mut collections = MemoryCollections::default();
+//! let options = Options { mode: Some(Mode::Block), unique_id: "7f3a".to_owned(), ..Options::default() };
+//! let mut tx = Transaction::new(Arc::new(rules), options);
+//! tx.connection([192, 0, 2, 1].into(), 50_000, [192, 0, 2, 80].into(), 443);
+//! tx.request_line(b"GET /?q=1+UNION+SELECT+2 HTTP/1.1", b"GET", b"/?q=1+UNION+SELECT+2", b"HTTP/1.1");
+//! tx.request_header(b"Host", b"www.example.com");
+//! assert_eq!(tx.request_headers_done(&mut collections), None);
+//! let intervention = tx.request_body_done(&mut collections).expect("denied");
+//! assert_eq!((intervention.rule_id, intervention.status), (100, 403));
+//! assert_eq!(tx.matches()[0].message, "SQL in ARGS:q");
+//! tx.log(&mut collections);
+//! ```
+//!
+//! A transaction is fed in order: connection, request line, headers, phase 1, body, phase 2, response line, headers, phase 3,
+//! body, phase 4, and [`Transaction::log`] for phase 5, which comes whatever happened before. What the engine could not do is
+//! in [`Transaction::errors`]; whether that refuses the request is the caller's decision.
+//!
+//! Modules stand by floor, the lowest first; each imports only from floors below its own, and a test says so.
 
-pub mod limits;
-pub mod source;
-pub mod span;
-pub mod variable;
+// S0: words
+pub mod limits; // Every limit: name, unit, number, reason.
+pub mod source; // The trait that rule files come through.
+pub mod span; // Places in rule text.
+pub mod variable; // The variables of the manual.
 
-pub mod collections;
-pub mod diagnostic;
-pub mod value;
-pub mod verdict;
+// S1: what goes out
+pub mod collections; // Persistent collections: the trait, and one in memory.
+pub mod diagnostic; // Mistakes in rule text, with carets.
+pub mod value; // Values as ranges into buffers, tables of them.
+pub mod verdict; // Interventions, match records, engine errors.
 
-pub mod body;
-pub mod expand;
-pub mod syntax;
-pub mod transform;
+// S2: the pieces of the language
+pub mod body; // Body parsers: forms, multipart, JSON, XML.
+pub mod expand; // Macros.
+pub mod operator; // Operators.
+pub mod syntax; // Text to directives.
+pub mod target; // Which values and which rules are meant.
+pub mod transform; // Transformations.
 
-pub mod operator;
+// S3: what a rule does, as data
+pub mod action; // Actions.
 
-pub mod target;
+// S4: the compiled rules
+pub mod ruleset; // Rules by phase, and the options.
 
-pub mod action;
+// S5: rules from files; the state of one transaction
+mod compile; // From files to a rule set.
+pub mod transaction; // What a transaction is fed and what it holds.
 
-pub mod ruleset;
-
-mod compile;
-pub mod transaction;
-
-mod evaluate;
+// S6: the loop
+mod evaluate; // The plain evaluator.
 
 pub use collections::{Collections, MemoryCollections, NoCollections};
 pub use diagnostic::{Diagnostic, Severity};

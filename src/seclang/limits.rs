@@ -83,3 +83,12 @@ pub const MEMORY_RECORDS_MAX: usize = 100_000;
 
 /// Bytes of a persistent collection's key.
 pub const COLLECTION_KEY_BYTES_MAX: usize = 512;
+
+/// Bytes of a pattern of `@rx` that is built while a transaction runs, because it holds macros: building is slow.
+pub const DYNAMIC_PATTERN_BYTES_MAX: usize = 1_024;
+
+/// Different such patterns in one transaction.
+pub const DYNAMIC_PATTERNS_MAX: usize = 16;
+
+/// Names one transaction may have resolved for `@rbl`: each costs a round trip.
+pub const DNS_NAMES_MAX: usize = 16;

@@ -95,11 +95,20 @@ pub struct Link {
 #[derive(Debug)]
 pub struct Test {
     /// The operator.
-    pub operator: Operator,
+    pub check: Check,
     /// `!`
     pub negated: bool,
     /// Its argument, where it has macros.
     pub argument: Option<Template>,
+}
+
+/// How an operator gets its answer.
+#[derive(Debug)]
+pub enum Check {
+    /// Built when the rules were loaded.
+    Operator(Operator),
+    /// `@rx` with macros in its pattern, which is built when it runs.
+    Pattern,
 }
 
 /// Options the directives set.

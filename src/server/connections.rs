@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::Notify;
 
 /// All connections of the process.
 #[derive(Debug, Default)]
@@ -12,7 +11,6 @@ pub(super) struct Connections {
     table: Mutex<Table>,
     numbers: AtomicU64,
     refused: AtomicU64,
-    ended: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +44,7 @@ impl Connections {
             drop(table);
             let refused = self.refused.fetch_add(1, Ordering::Relaxed);
             // The first, and then every thousandth: a flood must not become one of log lines.
-            if refused % 1000 == 0 {
+            if refused.is_multiple_of(1000) {
                 tracing::warn!(%address, refused = refused + 1, "connections refused over the limit");
             }
             return None;
@@ -60,18 +58,6 @@ impl Connections {
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).total
-    }
-
-    /// Ends when there is none.
-    pub(super) async fn empty(&self) {
-        loop {
-            let changed = self.ended.notified();
-            if self.count() == 0 {
-                return;
-            }
-            // Several may wait for the same end; a short sleep covers the one notification that another took.
-            let _ = tokio::time::timeout(std::time::Duration::from_millis(20), changed).await;
-        }
     }
 }
 
@@ -92,7 +78,5 @@ impl Drop for Place {
                 table.by_address.remove(&self.key);
             }
         }
-        drop(table);
-        self.connections.ended.notify_one();
     }
 }

@@ -118,10 +118,10 @@ fn request(shown: hyper::Request<Incoming>, worker: &Worker, peer: Arc<Peer>) ->
     }
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     let target = Bytes::copy_from_slice(target.as_bytes());
-    if let Some(authority) = &authority {
-        if let Ok(value) = HeaderValue::from_bytes(authority) {
-            headers.insert(HOST, value);
-        }
+    if let Some(authority) = &authority
+        && let Ok(value) = HeaderValue::from_bytes(authority)
+    {
+        headers.insert(HOST, value);
     }
     let raw = RawHead::from_parts(
         parts.method.as_str().as_bytes(),
@@ -139,7 +139,11 @@ fn request(shown: hyper::Request<Incoming>, worker: &Worker, peer: Arc<Peer>) ->
         target,
         authority,
         headers,
-        body: if http_body::Body::is_end_stream(&body) { Body::empty() } else { Body::boxed(TimedBody::new(Body::incoming(body), worker.body_timeout())) },
+        body: if http_body::Body::is_end_stream(&body) {
+            Body::empty()
+        } else {
+            Body::boxed(TimedBody::new(Body::incoming(body), worker.body_timeout()))
+        },
         refusal,
         upgrade: None,
     }

@@ -5,6 +5,7 @@ mod connections;
 mod drain;
 mod http1;
 mod http2;
+mod named;
 mod outgoing;
 mod timed_body;
 mod worker;
@@ -12,6 +13,8 @@ mod worker;
 use crate::audit::{Redactor, Settings as TrailSettings, Trail};
 use crate::clock::Moment;
 use crate::diagnostic::Diagnostic;
+use crate::layers::basic_auth::FileChange;
+use crate::layers::error_mask::ErrorMask;
 use crate::limits;
 use crate::policy::{self, Policy};
 use crate::stack::{Shared, Stack};
@@ -76,13 +79,30 @@ pub struct Prepared {
 /// # Errors
 /// All mistakes of all files in one list.
 pub fn prepare(path: &Path) -> Result<Prepared, Vec<Diagnostic>> {
-    let (policy, mut warnings) = policy::load(path)?;
-    let mut mistakes = Vec::new();
-    let shared = Shared::new(&policy).map_err(|d| mistakes.extend(d)).ok();
+    prepare_after(path, None)
+}
+
+fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec<Diagnostic>> {
+    let examined = policy::file::examine(path, &policy::file::Disk);
+    let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
+    let mut sort = |found: Vec<Diagnostic>, mistakes: &mut Vec<Diagnostic>| {
+        for diagnostic in found {
+            if diagnostic.is_error() { mistakes.push(diagnostic) } else { warnings.push(diagnostic) }
+        }
+    };
+    sort(examined.diagnostics, &mut mistakes);
     let now = i64::try_from(Moment::now().unix_micros / 1_000_000).unwrap_or(i64::MAX);
-    let (tls, found) = if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
-    for diagnostic in found {
-        if diagnostic.is_error() { mistakes.push(diagnostic) } else { warnings.push(diagnostic) }
+    let Some(policy) = examined.policy else {
+        // The files it names are looked at all the same, so that one run shows every mistake.
+        sort(named::check(&examined.named, now), &mut mistakes);
+        return Err(mistakes);
+    };
+    let shared = Shared::new(&policy, previous).map_err(|found| sort(found, &mut mistakes)).ok();
+    let (tls, found) =
+        if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
+    sort(found, &mut mistakes);
+    if let Err(found) = ErrorMask::new(&policy) {
+        mistakes.push(Diagnostic::file(&policy.path, found, "make the page readable, or leave out `pages`"));
     }
     if let Err(found) = Upstreams::new(&policy) {
         mistakes.extend(found);
@@ -147,7 +167,12 @@ impl Gateway {
             let generation = generation(&policy, &shared, &upstreams, tls.as_ref(), &trail)?;
             workers.push(Arc::new(Worker::new(generation, Arc::clone(&connections), drain.clone(), trail.clone())));
         }
-        let handles = workers.iter().zip(sockets).enumerate().map(|(n, (worker, sockets))| spawn(n, Arc::clone(worker), sockets)).collect::<Result<_, _>>();
+        let handles = workers
+            .iter()
+            .zip(sockets)
+            .enumerate()
+            .map(|(n, (worker, sockets))| spawn(n, Arc::clone(worker), sockets))
+            .collect::<Result<_, _>>();
         let threads = handles.map_err(|e| system("a runtime thread", &e))?;
         let mut gateway = Self {
             path: policy.path.clone(),
@@ -162,7 +187,8 @@ impl Gateway {
             current: Mutex::new((Arc::clone(&policy), shared)),
         };
         if let Some(admin) = &policy.admin {
-            gateway.admin = Some(admin::start(admin.address, drain, gateway.trail.clone()).map_err(|e| system(&admin.address.to_string(), &e))?);
+            gateway.admin =
+                Some(admin::start(admin.address, drain, gateway.trail.clone()).map_err(|e| system(&admin.address.to_string(), &e))?);
         }
         Ok(Arc::new(gateway))
     }
@@ -182,13 +208,17 @@ impl Gateway {
     /// # Errors
     /// The mistakes; also a change of listeners, which needs a restart.
     pub fn reload(&self) -> Result<Vec<Diagnostic>, StartError> {
-        let Prepared { policy, warnings, shared, tls } = prepare(&self.path).map_err(StartError::Policy)?;
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1)).map_err(StartError::Policy)?;
         if policy.listeners != current.0.listeners || policy.audit.directory != current.0.audit.directory {
             return Err(StartError::System("listeners and the audit folder change only with a restart; nothing was reloaded".into()));
         }
         let upstreams = Arc::new(Upstreams::new(&policy).map_err(StartError::Policy)?);
-        let fresh = self.workers.iter().map(|_| generation(&policy, &shared, &upstreams, self.tls.as_ref(), &self.trail)).collect::<Result<Vec<_>, _>>()?;
+        let fresh = self
+            .workers
+            .iter()
+            .map(|_| generation(&policy, &shared, &upstreams, self.tls.as_ref(), &self.trail))
+            .collect::<Result<Vec<_>, _>>()?;
         if let (Some(own), Some(prepared)) = (&self.tls, &tls) {
             own.swap(prepared).map_err(StartError::System)?;
         }
@@ -203,8 +233,21 @@ impl Gateway {
     /// [`limits::AUTH_FILES_POLL_INTERVAL`].
     pub fn housekeeping(&self) {
         let shared = self.current.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
-        for diagnostic in shared.basic_auth.poll_files() {
-            tracing::error!("a password or group file was not taken up, the old one stays in force:\n{diagnostic}");
+        for change in shared.basic_auth.reload_files() {
+            match change {
+                FileChange::Changed { users, count, warnings } => {
+                    tracing::info!(file = %users.display(), users = count, "took up a changed password or group file");
+                    for warning in warnings {
+                        tracing::warn!("{warning}");
+                    }
+                }
+                FileChange::Broken { users, diagnostics } => {
+                    tracing::error!(file = %users.display(), "a password or group file is broken, the old one stays in force");
+                    for diagnostic in diagnostics {
+                        tracing::error!("{diagnostic}");
+                    }
+                }
+            }
         }
         shared.rate_limit.forget_idle();
     }
@@ -247,11 +290,8 @@ fn trail_settings(policy: &Policy) -> io::Result<TrailSettings> {
     let audit = &policy.audit;
     let names = |list: &[String]| list.to_vec();
     let (parameters, headers) = (names(&audit.redact_parameters), names(&audit.redact_headers));
-    let redactor = Redactor::new(
-        parameters.iter().map(String::as_str),
-        headers.iter().map(String::as_str),
-        audit.dangerously_record_unknown_users,
-    )?;
+    let redactor =
+        Redactor::new(parameters.iter().map(String::as_str), headers.iter().map(String::as_str), audit.dangerously_record_unknown_users)?;
     Ok(TrailSettings {
         file_bytes_max: audit.file_bytes_max,
         retention_days: audit.retention_days,

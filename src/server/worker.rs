@@ -13,8 +13,8 @@ use crate::tls::{HandshakeError, ServerTls, session};
 use crate::wire;
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -51,7 +51,14 @@ impl Worker {
     pub(super) fn new(generation: Generation, connections: Arc<Connections>, drain: Drain, trail: Trail) -> Self {
         // A clock reading is a good enough seed where the operating system gives no randomness: ids are not secrets.
         let seed = getrandom::u64().unwrap_or_else(|_| crate::clock::Moment::now().unix_micros);
-        Self { generation: ArcSwap::from_pointee(generation), connections, drain, trail, stopped: Notify::new(), random: AtomicU64::new(seed) }
+        Self {
+            generation: ArcSwap::from_pointee(generation),
+            connections,
+            drain,
+            trail,
+            stopped: Notify::new(),
+            random: AtomicU64::new(seed),
+        }
     }
 
     pub(super) fn stack(&self) -> StackRef {

@@ -74,8 +74,13 @@ fn assemble(files: &CertificateFiles, names: &[SiteName], now: i64, found: &mut 
     if !complete || !file(certificate) || held.is_empty() {
         return None;
     }
-    let signing = signing?;
-    let leaf = find_leaf(&held, &*signing, key_slot.as_ref().map(|(p, _)| *p)?, found)?;
+    let key_path = key_slot.as_ref().map(|(path, _)| *path)?;
+    let leaf = signing.as_ref().and_then(|signing| find_leaf(&held, &**signing, key_path, found));
+    let (Some(signing), Some(leaf)) = (signing, leaf) else {
+        // What is wrong with the certificate itself is said in the same run.
+        judge_leaf(held.iter().find(|h| !h.facts.authority).unwrap_or(&held[0]), names, now, found);
+        return None;
+    };
     judge_leaf(&held[leaf], names, now, found);
     let order = order_chain(&held, leaf, found);
     for &i in &order[1..] {
@@ -196,7 +201,8 @@ fn judge_leaf(leaf: &Held<'_>, names: &[SiteName], now: i64, found: &mut Vec<Dia
     }
     let missing: Vec<String> = names.iter().filter_map(|name| uncovered(name, &facts.names)).collect();
     if !missing.is_empty() {
-        let message = format!("this certificate does not cover the site's name {}", missing.join(", "));
+        let word = if missing.len() == 1 { "name" } else { "names" };
+        let message = format!("this certificate does not cover the site's {word} {}", missing.join(", "));
         found.push(leaf.says(message, format!("it covers {}", facts.names.join(", "))).warning());
     }
 }

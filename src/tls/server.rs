@@ -3,7 +3,7 @@
 use super::load::{Loaded, load};
 use crate::diagnostic::Diagnostic;
 use crate::message::TlsSession;
-use crate::policy::{Site, SiteName};
+use crate::policy::{CertificateFiles, Site, SiteName};
 use arc_swap::ArcSwap;
 use rustls::server::{Acceptor, ClientHello, ProducesTickets, ResolvesServerCert, ServerConfig, ServerConnection};
 use rustls::sign::CertifiedKey;
@@ -25,9 +25,9 @@ struct Names {
 }
 
 impl Names {
-    fn add(&mut self, site: &Site, key: &Arc<CertifiedKey>) {
+    fn add(&mut self, names: &[SiteName], key: &Arc<CertifiedKey>) {
         self.first.get_or_insert_with(|| key.clone());
-        for name in &site.names {
+        for name in names {
             match name {
                 SiteName::Exact(host) => _ = self.exact.entry(host.as_str().into()).or_insert_with(|| key.clone()),
                 SiteName::Wildcard(suffix) => _ = self.wildcard.entry(suffix.as_str().into()).or_insert_with(|| key.clone()),
@@ -69,16 +69,32 @@ pub struct Prepared {
 /// Loads the certificates of all sites that have one, at `now` (seconds since the Unix epoch); `None` where a diagnostic
 /// is an error or no site has a certificate.
 pub fn prepare(sites: &[Arc<Site>], now: i64) -> (Option<Prepared>, Vec<Diagnostic>) {
+    let served = sites.iter().filter_map(|site| Some(Served { name: &site.name, names: &site.names, files: site.certificate.as_ref()? }));
+    prepare_each(served, now)
+}
+
+/// What of a site TLS needs to know.
+#[derive(Clone, Copy, Debug)]
+pub struct Served<'a> {
+    /// The site's first name, for the log.
+    pub name: &'a Arc<str>,
+    /// All names.
+    pub names: &'a [SiteName],
+    /// Its certificate.
+    pub files: &'a CertificateFiles,
+}
+
+/// [`prepare`], for sites that are not in a policy.
+pub fn prepare_each<'a>(sites: impl Iterator<Item = Served<'a>>, now: i64) -> (Option<Prepared>, Vec<Diagnostic>) {
     let mut names = Names::default();
     let mut certificates = Vec::new();
     let mut found: Vec<Diagnostic> = Vec::new();
     for site in sites {
-        let Some(files) = &site.certificate else { continue };
-        let (loaded, diagnostics) = load(files, &site.names, now);
+        let (loaded, diagnostics) = load(site.files, site.names, now);
         // Sites may share files: what is wrong with a file is said once.
         found.extend(diagnostics.into_iter().filter(|d| !found.contains(d)).collect::<Vec<_>>());
         if let Some(loaded) = loaded {
-            names.add(site, &loaded.key);
+            names.add(site.names, &loaded.key);
             certificates.push((site.name.clone(), loaded));
         }
     }

@@ -49,7 +49,8 @@ pub struct Exchange<'a> {
     pub method: Method,
     /// Path and query in origin form, or `*` for OPTIONS.
     pub target: Bytes,
-    /// The headers, final but for `Host` where `host` says so; hop-by-hop headers removed, Content-Length as the client's.
+    /// The headers, final but for `Host` where `host` says so; hop-by-hop headers and Transfer-Encoding removed,
+    /// Content-Length the body's or none.
     pub headers: HeaderMap,
     /// `Backend` sets `Host` to the name of the member that is chosen.
     pub host: HostHeader,
@@ -115,7 +116,7 @@ async fn send_until(
     outcome: &mut UpstreamOutcome,
 ) -> Result<Answer, Trouble> {
     let Exchange { method, target, headers, host, body, timeouts, pin, upgrade, .. } = exchange;
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    let length = declared_length(&headers, &body)?;
     let (body, progress) = Outgoing::new(body, length);
     let replayable = progress.is_none() && method.is_idempotent();
     let mut request = request(method, target, headers, body)?;
@@ -145,6 +146,21 @@ async fn send_until(
         }
         retried = true;
     }
+}
+
+/// The Content-Length of a request, which must be the body's: a backend that waits for bytes that never come would take the
+/// next request on the connection for them. What disagrees is a fault of ours, since the wire has checked the client's.
+fn declared_length(headers: &HeaderMap, body: &Body) -> Result<Option<u64>, Trouble> {
+    let fault = || Trouble::new(Refusal::Internal, "the request's framing headers do not fit its body");
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        return Err(fault());
+    }
+    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let plain = value.as_bytes().iter().all(u8::is_ascii_digit) && values.next().is_none();
+    let declared = value.to_str().ok().filter(|_| plain).and_then(|v| v.parse::<u64>().ok()).ok_or_else(fault)?;
+    let exact = if body.is_empty() { Some(0) } else { http_body::Body::size_hint(body).exact() };
+    if exact.is_some_and(|exact| exact != declared) { Err(fault()) } else { Ok(Some(declared)) }
 }
 
 fn request(method: Method, target: Bytes, headers: HeaderMap, body: Outgoing) -> Result<Request<Outgoing>, Trouble> {

@@ -112,6 +112,9 @@ async fn lookup(names: &Names, host: &str) -> Result<Known, Failure> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use hickory_resolver::config::{NameServerConfig, ResolverConfig};
+    use hickory_resolver::net::runtime::TokioRuntimeProvider;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     fn member(host: &str, address: Option<&str>) -> Member {
         Member { tls: None, host: host.into(), port: 80, address: address.map(|a| a.parse().unwrap()) }
@@ -134,15 +137,74 @@ mod tests {
         assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
     }
 
-    #[tokio::test]
-    async fn an_answer_outlives_its_ttl_only_while_name_servers_fail() {
-        // No lookup of this name can succeed: ".invalid" is reserved, and without a network the servers do not answer.
+    /// What the name server of a test does with a question.
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mood {
+        Answer([u8; 4]),
+        NoSuchName,
+        Fail,
+    }
+
+    /// A name server on UDP that gives every name one address with a TTL of one second; and how often it was asked for it.
+    async fn name_server(mood: Arc<Mutex<Mood>>) -> (Names, Arc<AtomicUsize>) {
+        let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let count = asked.clone();
+        tokio::spawn(async move {
+            let mut packet = [0; 512];
+            while let Ok((length, from)) = socket.recv_from(&mut packet).await {
+                // The question: after the 12 bytes of the header, up to the root label, type and class.
+                let end = 12 + packet[12..length].iter().position(|b| *b == 0).unwrap() + 5;
+                let wants_v4 = packet[end - 3] == 1;
+                let mood = *mood.lock().unwrap();
+                count.fetch_add(usize::from(wants_v4), Ordering::SeqCst);
+                let code = match mood {
+                    Mood::Answer(_) => 0,
+                    Mood::NoSuchName => 3,
+                    Mood::Fail => 2,
+                };
+                let answers = u8::from(wants_v4 && code == 0);
+                let mut reply = packet[..end].to_vec();
+                reply[2..12].copy_from_slice(&[0x81, 0x80 | code, 0, 1, 0, answers, 0, 0, 0, 0]);
+                if let (Mood::Answer(address), 1) = (mood, answers) {
+                    reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 1, 0, 4]);
+                    reply.extend(address);
+                }
+                socket.send_to(&reply, from).await.unwrap();
+            }
+        });
+        let mut server = NameServerConfig::udp("127.0.0.1".parse().unwrap());
+        server.connections[0].port = port;
+        let config = ResolverConfig::from_parts(None, vec![], vec![server]);
+        let mut builder = Resolver::builder_with_config(config, TokioRuntimeProvider::default());
+        builder.options_mut().ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
+        builder.options_mut().attempts = 0;
         let names = Names::default();
-        let now = Instant::now();
-        let held = Known { addresses: ["192.0.2.7".parse().unwrap()].into(), fresh_until: now, stale_until: now };
-        let target = Target::Name { host: "gone.invalid".into(), known: Mutex::new(Some(held)) };
+        assert!(names.resolver.set(builder.build().map_err(|e| e.to_string())).is_ok());
+        (names, asked)
+    }
+
+    #[tokio::test]
+    async fn an_address_is_believed_for_its_ttl_and_outlives_it_only_while_name_servers_fail() {
+        let mood = Arc::new(Mutex::new(Mood::Answer([192, 0, 2, 1])));
+        let (names, asked) = name_server(mood.clone()).await;
+        let target = Target::of(&member("app.internal.example", None));
+        let first = |found: Arc<[IpAddr]>| found[0].to_string();
+        for _ in 0..5 {
+            assert_eq!(first(target.addresses(&names).await.unwrap()), "192.0.2.1");
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 1);
+        *mood.lock().unwrap() = Mood::Answer([192, 0, 2, 2]);
+        tokio::time::sleep(RESOLVE_TTL_MIN * 3 / 2).await;
+        assert_eq!(first(target.addresses(&names).await.unwrap()), "192.0.2.2");
+        *mood.lock().unwrap() = Mood::Fail;
+        tokio::time::sleep(RESOLVE_TTL_MIN * 3 / 2).await;
+        assert_eq!(first(target.addresses(&names).await.unwrap()), "192.0.2.2");
+        *mood.lock().unwrap() = Mood::NoSuchName;
+        tokio::time::sleep(RESOLVE_RETRY_INTERVAL * 3 / 2).await;
         assert!(target.addresses(&names).await.is_err());
-        let Target::Name { known, .. } = &target else { unreachable!() };
-        assert!(known.lock().unwrap().is_none());
+        *mood.lock().unwrap() = Mood::Fail;
+        assert!(target.addresses(&names).await.is_err(), "a name that is gone does not come back from memory");
     }
 }

@@ -206,14 +206,15 @@ mod tests {
         let mut asked = Vec::new();
         app.read_to_end(&mut asked).await.unwrap();
         assert_eq!(asked, b"question");
-        app.write_all(&[7; 1000]).await.map(|()| ()).ok();
-        app.shutdown().await.ok();
-        drop(app);
         let mut answer = Vec::new();
-        user.read_to_end(&mut answer).await.unwrap();
+        let answering = async {
+            app.write_all(&[7; 1000]).await.unwrap();
+            app.shutdown().await.unwrap();
+        };
+        tokio::join!(answering, async { user.read_to_end(&mut answer).await.unwrap() });
+        assert_eq!(answer, [7; 1000]);
         let report = tunnel.await.unwrap();
-        assert_eq!((report.bytes_up, report.end), (8, TunnelEnd::Closed));
-        assert_eq!(report.bytes_down, answer.len() as u64);
+        assert_eq!(report, TunnelReport { bytes_up: 8, bytes_down: 1000, end: TunnelEnd::Closed });
     }
 
     #[tokio::test]

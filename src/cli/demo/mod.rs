@@ -93,7 +93,9 @@ fn set_up(folder: &Folder, address: SocketAddr, backend: SocketAddr, alice: &str
     let (certificate, key) = tls::self_signed(&names, CERTIFICATE_DAYS).map_err(io::Error::other)?;
     folder.write("demo.pem", &certificate)?;
     folder.write("demo.key", &key)?;
-    let line = |user: &str, password: &str| identity::hash(password, identity::Scheme::Bcrypt).map(|hash| format!("{user}:{hash}\n"));
+    let line = |user: &str, password: &str| {
+        identity::password::hash(password.as_bytes(), identity::password::NewScheme::Bcrypt).map(|hash| format!("{user}:{hash}\n"))
+    };
     let users = format!("{}{}", line("alice", alice).map_err(io::Error::other)?, line("bob", bob).map_err(io::Error::other)?);
     folder.write("htpasswd", &users)?;
     folder.write("groups", "staff: alice bob\nadmins: alice\n")?;
@@ -103,21 +105,25 @@ fn set_up(folder: &Folder, address: SocketAddr, backend: SocketAddr, alice: &str
 
 fn introduction(address: SocketAddr, alice: &str, bob: &str, folder: &Path) -> String {
     let base = format!("https://{address}");
+    let tries = [
+        (format!("curl -k -u alice:{alice} {base}/"), "200: the application"),
+        (format!("curl -k {base}/"), "401: who is it?"),
+        (format!("curl -k -u bob:{bob} {base}/admin"), "403: not in the group admins"),
+        (format!("curl -k -u alice:{alice} \"{base}/?id=1'+UNION+SELECT+password+FROM+users--\""), "403: an attack"),
+        (format!("curl -k -u bob:{bob} \"{base}/limited?[1-6]\" -o /dev/null -w '%{{http_code}} '"), "200 three times, then 429"),
+        (format!("curl -k -u alice:{alice} {base}/boom"), "500: the application's error, masked"),
+    ];
+    let width = tries.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
+    let tries: String = tries.iter().map(|(command, what)| format!("  {command:width$}   # {what}\n")).collect();
     format!(
         "Portcullis protects a sample application at {base}/
 
-  user alice  password {alice}   (groups staff, admins)
-  user bob    password {bob}   (group staff)
+  user alice   password {alice}   (groups staff, admins)
+  user bob     password {bob}   (group staff)
 
 Try, from another terminal:
 
-  curl -k -u alice:{alice} {base}/                                # 200: the application
-  curl -k {base}/                                                     # 401: who is it?
-  curl -k -u bob:{bob} {base}/admin                               # 403: not in the group admins
-  curl -k -u alice:{alice} \"{base}/?id=1'+UNION+SELECT+password+FROM+users--\"   # 403: an attack
-  curl -k -u bob:{bob} \"{base}/limited?[1-6]\" -o /dev/null -w '%{{http_code}}\\n'   # 200 three times, then 429
-  curl -k -u alice:{alice} {base}/boom                            # 500: the application's error, masked
-
+{tries}
 Every request leaves a record:
 
   portcullis audit list --directory {folder}/audit

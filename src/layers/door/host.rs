@@ -55,10 +55,10 @@ impl Sites {
         if let Some(site) = self.exact.get(host) {
             return Some(Found { site: Arc::clone(site), name: Some(host.to_owned()) });
         }
-        if let Some((_, suffix)) = host.split_once('.') {
-            if let Some(site) = self.wildcard.get(suffix) {
-                return Some(Found { site: Arc::clone(site), name: Some(host.to_owned()) });
-            }
+        if let Some((_, suffix)) = host.split_once('.')
+            && let Some(site) = self.wildcard.get(suffix)
+        {
+            return Some(Found { site: Arc::clone(site), name: Some(host.to_owned()) });
         }
         self.any.as_ref().map(|site| Found { site: Arc::clone(site), name: None })
     }

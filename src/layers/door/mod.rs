@@ -91,10 +91,10 @@ impl Door {
 
     /// Adds what the door says on the way out.
     pub fn release(&self, mapped: &Mapped, response: &mut Response) {
-        if let (true, Some(seconds)) = (mapped.tls, mapped.site.hsts_seconds) {
-            if let Ok(value) = HeaderValue::try_from(format!("max-age={seconds}")) {
-                response.headers.insert(STRICT_TRANSPORT_SECURITY, value);
-            }
+        if let (true, Some(seconds)) = (mapped.tls, mapped.site.hsts_seconds)
+            && let Ok(value) = HeaderValue::try_from(format!("max-age={seconds}"))
+        {
+            response.headers.insert(STRICT_TRANSPORT_SECURITY, value);
         }
     }
 
@@ -121,10 +121,11 @@ impl Door {
         };
         let found = self.sites.find(&host).ok_or(Refusal::UnknownHost)?;
         let server_name = request.peer.tls.as_ref().and_then(|t| t.server_name.as_deref());
-        if let Some(by_name) = server_name.and_then(|n| self.sites.find(n)) {
-            if by_name.site.index != found.site.index && by_name.site.certificate != found.site.certificate {
-                return Err(Refusal::MisdirectedTls);
-            }
+        if let Some(by_name) = server_name.and_then(|n| self.sites.find(n))
+            && by_name.site.index != found.site.index
+            && by_name.site.certificate != found.site.certificate
+        {
+            return Err(Refusal::MisdirectedTls);
         }
         Ok(found)
     }

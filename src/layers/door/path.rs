@@ -73,10 +73,10 @@ pub(super) fn other_readings(raw: &[u8]) -> Vec<Vec<u8>> {
         if !possible {
             continue;
         }
-        if let Ok(path) = read(raw, reading) {
-            if !out.contains(&path) {
-                out.push(path);
-            }
+        if let Ok(path) = read(raw, reading)
+            && !out.contains(&path)
+        {
+            out.push(path);
         }
     }
     out

@@ -48,10 +48,11 @@ impl FileSource for Files {
         let mut found = Vec::new();
         for entry in fs::read_dir(folder).map_err(|e| e.to_string())? {
             let path = entry.map_err(|e| e.to_string())?.path();
-            if let Some(text) = path.to_str() {
-                if path.is_file() && glob(full.as_bytes(), text.as_bytes()) {
-                    found.push(text.to_owned());
-                }
+            if let Some(text) = path.to_str()
+                && path.is_file()
+                && glob(full.as_bytes(), text.as_bytes())
+            {
+                found.push(text.to_owned());
             }
         }
         found.sort();
@@ -59,13 +60,22 @@ impl FileSource for Files {
     }
 }
 
+/// What is wrong with one rule set by itself.
+pub fn check_rules(source: &RuleSetSource) -> Vec<Diagnostic> {
+    compile(std::iter::once(source)).map_or_else(|d| d, |(_, d)| d)
+}
+
 /// Compiles a combination of rule sets.
 ///
 /// # Errors
 /// Every mistake in the files.
 pub(super) fn load(policy: &Policy, wanted: &[usize]) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
+    compile(wanted.iter().filter_map(|i| policy.rule_sets.get(*i)))
+}
+
+fn compile<'a>(sources: impl Iterator<Item = &'a RuleSetSource>) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
     let mut roots: Vec<String> = Vec::new();
-    for source in wanted.iter().filter_map(|i| policy.rule_sets.get(*i)) {
+    for source in sources {
         match source {
             RuleSetSource::Baseline { directory: None } => {
                 roots.extend(BASELINE.iter().map(|(n, _)| *n).filter(|n| n.ends_with(".conf")).map(str::to_owned))
@@ -95,11 +105,7 @@ pub(super) fn load(policy: &Policy, wanted: &[usize]) -> Result<(RuleSet, Vec<Di
 
 /// The engine's diagnostic as ours: they have the same parts.
 fn ours(theirs: seclang::diagnostic::Diagnostic) -> Diagnostic {
-    let place = (theirs.line > 0).then(|| Place {
-        line: theirs.line as usize,
-        column: theirs.column as usize,
-        length: (theirs.length as usize).max(1),
-    });
+    let place = (theirs.line > 0).then(|| Place::new(theirs.line as usize, theirs.column as usize, theirs.length as usize));
     Diagnostic {
         severity: if theirs.severity == seclang::diagnostic::Severity::Error { Severity::Error } else { Severity::Warning },
         path: theirs.path.into(),

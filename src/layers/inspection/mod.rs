@@ -12,6 +12,8 @@ use crate::limits::INSPECTION_MEMORY_BYTES_MAX;
 use crate::message::{Body, Request, Response};
 use crate::policy::{InspectionMode, InspectionSettings, OverLimit, Policy};
 use crate::refusal::Refusal;
+pub use files::check_rules;
+
 use body::{Budget, Collected, Copying};
 use http::header::CONTENT_TYPE;
 use seclang::collections::MemoryCollections;

@@ -1,7 +1,7 @@
 //! `[[backend]]`: the named servers that requests can be forwarded to.
 
 use super::names::{self, host_address, host_and_port};
-use super::section::{SECONDS_MAX, Section, quoted, shown};
+use super::section::{SECONDS_MAX, Section, quoted, sentence};
 use super::tree::{Sp, Span, Value};
 use super::{Expect, Named};
 use crate::limits;
@@ -43,7 +43,7 @@ impl Shared {
             tls_name: s.text("tls_name").and_then(|text| match names::host(&text.value) {
                 Ok(value) => Some(Sp { value, span: text.span }),
                 Err((message, right)) => {
-                    s.ctx.report.error(&text.span, shown(&message), super::instead(&right));
+                    s.ctx.report.error(&text.span, sentence(&message), super::instead(&right));
                     None
                 }
             }),
@@ -186,7 +186,7 @@ fn member(s: &Section<'_>, url: &Sp<String>, shared: &Shared, own: Option<&Share
         Err((message, right)) => {
             let help =
                 if right.is_empty() { "for example: members = [\"http://app.internal:8080\"]".to_owned() } else { super::instead(&right) };
-            s.ctx.report.error(&url.span, shown(&message), help);
+            s.ctx.report.error(&url.span, sentence(&message), help);
             return None;
         }
     };

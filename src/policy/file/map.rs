@@ -84,6 +84,7 @@ fn one(s: &Section<'_>, index: usize, of_site: &OfSite<'_>) -> Option<MapFile> {
     let rate = resolve::rate(ctx, &own, &level, of_site.rate);
     let require = level.require.as_ref().map_or(Require::AllDenied, |r| r.value.clone());
     let mut map = base(ctx, &s.span, &level, require, of_site, rate);
+    transport(ctx, &s.span, &level, &map, of_site);
     let path = path?;
     map.index = index;
     map.path = path.value.as_str().into();
@@ -98,14 +99,18 @@ fn one(s: &Section<'_>, index: usize, of_site: &OfSite<'_>) -> Option<MapFile> {
 /// What holds outside all maps of a site.
 pub(super) fn unmapped(site: &Section<'_>, of_site: &OfSite<'_>) -> Map {
     let require = of_site.level.require.as_ref().map_or(Require::AllGranted, |r| r.value.clone());
-    base(site.ctx, &site.span, of_site.level, require, of_site, of_site.rate.cloned())
+    let map = base(site.ctx, &site.span, of_site.level, require, of_site, of_site.rate.cloned());
+    // The default was already looked at for each map.
+    if of_site.level.forward.https.is_some() {
+        transport(site.ctx, &site.span, of_site.level, &map, of_site);
+    }
+    map
 }
 
 /// A map with every setting of its level; where it leads is filled in later.
 fn base(ctx: &Ctx<'_>, at: &Span, level: &Level, require: Require, of_site: &OfSite<'_>, rate: Option<Arc<RateSettings>>) -> Map {
     let f = &level.forward;
     let https = f.https.as_ref().map_or(Https::Only, |h| h.value);
-    transport(ctx, at, level, &require, https, of_site);
     Map {
         index: 0,
         source: format!("{}:{}", ctx.file_name, ctx.report.line(at.start)),
@@ -131,11 +136,12 @@ fn base(ctx: &Ctx<'_>, at: &Span, level: &Level, require: Require, of_site: &OfS
 }
 
 /// `https` against the listeners that there are.
-fn transport(ctx: &Ctx<'_>, at: &Span, level: &Level, require: &Require, https: Https, of_site: &OfSite<'_>) {
+fn transport(ctx: &Ctx<'_>, at: &Span, level: &Level, map: &Map, of_site: &OfSite<'_>) {
     let around = of_site.around;
     let at = level.forward.https.as_ref().map_or(at, |h| &h.span);
     let report = &ctx.report;
-    match https {
+    let allowed = level.auth.dangerously_allow_basic_over_http.as_ref().is_some_and(|f| f.value);
+    match map.https {
         Https::Only if !around.tls => {
             let help = "add [[listener]] with address = \"0.0.0.0:443\", or write https = \"either\" to serve plain HTTP";
             report.missing(at, "this is served over https only, and no listener speaks TLS", help);
@@ -148,11 +154,9 @@ fn transport(ctx: &Ctx<'_>, at: &Span, level: &Level, require: &Require, https: 
             let help = "name the site, or write https = \"only\"";
             report.error(at, "a redirect goes to the site's own name, and \"*\" is none", help);
         }
-        Https::Either if around.plain && require.names_users() => {
-            if !level.auth.dangerously_allow_basic_over_http.as_ref().is_some_and(|f| f.value) {
-                let help = "write https = \"only\" or \"redirect\", or auth = { dangerously_allow_basic_over_http = true }";
-                report.error(at, "passwords would be asked for over plain HTTP", help);
-            }
+        Https::Either if around.plain && map.auth.require.names_users() && !allowed => {
+            let help = "write https = \"only\" or \"redirect\", or auth = { dangerously_allow_basic_over_http = true }";
+            report.error(at, "passwords would be asked for over plain HTTP", help);
         }
         _ => {}
     }
@@ -212,8 +216,11 @@ fn target(s: &Section<'_>, around: &Surroundings<'_>) -> Option<Target> {
             },
         };
         // A backend without a readable name may be the one that is meant.
-        let report_it = if around.backends.iter().any(|b| b.name.value.is_empty()) { return None } else { report };
-        report_it.missing(&text.span, format!("there is no backend {}", quoted(name)), help);
+        if !around.backends.iter().any(|b| b.name.value.is_empty()) {
+            let message = format!("there is no backend {}", quoted(name));
+            let near = suggest::nearest(name, known()).is_some();
+            if near { report.error(&text.span, message, help) } else { report.missing(&text.span, message, help) }
+        }
         return None;
     };
     Some(Target { backend: backend.backend.clone(), path, span: text.span })

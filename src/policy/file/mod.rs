@@ -140,6 +140,9 @@ pub fn examine(path: &Path, files: &dyn Files) -> Examined {
         Err(e) => {
             let at = e.utf8_error().valid_up_to();
             let text = String::from_utf8_lossy(e.as_bytes());
+            if matches!(e.as_bytes(), [0xff, 0xfe, ..] | [0xfe, 0xff, ..]) {
+                return unreadable("this is UTF-16, not UTF-8".into(), "save the file as UTF-8");
+            }
             let d = Diagnostic::at(path, &text, at..at + 1, "this is not UTF-8", "save the file as UTF-8");
             Examined { policy: None, diagnostics: vec![d], named: Vec::new() }
         }

@@ -101,6 +101,9 @@ pub(super) fn network(text: &str) -> Result<IpNet, Wrong> {
 
 /// An origin as browsers send it: scheme, host and a port that is not the scheme's own.
 pub(super) fn origin(text: &str) -> Result<String, Wrong> {
+    if matches!(text, "*" | "null") {
+        return Err((format!("{text:?} would let every site in"), String::new()));
+    }
     let wrong = |right: String| (format!("\"{text}\" is not an origin: scheme and host, nothing after it"), right);
     let Some((scheme, rest)) = text.split_once("://").filter(|(s, _)| matches!(*s, "https" | "http")) else {
         let name = host(text).map(|h| format!("https://{h}")).unwrap_or_default();

@@ -10,7 +10,9 @@ pub(super) fn prefix(text: &str) -> Result<String, Wrong> {
         return Err(("a path is written without scheme and host".into(), path.to_owned()));
     }
     if !text.starts_with('/') {
-        return Err(("a path begins with a slash".into(), tidy(&format!("/{text}"))));
+        let right = tidy(&format!("/{}", text.replace('\\', "/")));
+        let right = if plain(&right).is_ok() && !right.contains(['%', '*']) { right } else { String::new() };
+        return Err(("a path begins with a slash".into(), right));
     }
     if text.contains('%') {
         return Err(("a path is written decoded, without %".into(), decoded(text)));

@@ -2,7 +2,7 @@
 
 use super::Ctx;
 use super::names::network;
-use super::section::{quoted, shown};
+use super::section::{quoted, sentence, shown};
 use super::suggest::nearest;
 use super::tree::{Sp, Span, Table, Value};
 use crate::policy::Require;
@@ -152,7 +152,7 @@ fn ip(ctx: &Ctx<'_>, networks: &[String], span: &Span) -> Option<Require> {
                 } else {
                     "for example: \"ip 10.0.0.0/8 2001:db8::/32\"".to_owned()
                 };
-                ctx.report.error(span, shown(&message), help);
+                ctx.report.error(span, sentence(&message), help);
             }
         }
     }

@@ -29,7 +29,8 @@ pub(super) fn auth(ctx: &Ctx<'_>, level: &Level, require: Require, at: &Span) ->
     let asked = level.require.as_ref().map_or(at, |r| &r.span);
     let dangerously_allow_des = or(a.dangerously_allow_des.as_ref(), false);
     let users = a.users.as_ref().filter(|_| require.names_users()).map(|s| s.value.clone());
-    let groups = a.groups.as_ref().filter(|_| require::names_groups(&require)).map(|s| s.value.clone());
+    // Also where `require` names no group: backends get the groups of whoever logs in.
+    let groups = a.groups.as_ref().filter(|_| users.is_some()).map(|s| s.value.clone());
     if require.names_users() && users.is_none() && !ctx.is_faulty("users") {
         ctx.report.missing(asked, "this needs a password file, and none is named", "write users = \"auth/htpasswd\" in [auth]");
     }
@@ -69,6 +70,11 @@ fn authorization(ctx: &Ctx<'_>, level: &Level) -> Authorization {
         }
         (Some(w), Some(file)) if w.value == AuthorizationWord::Replace => {
             credentials(ctx, file).map_or(Authorization::Strip, |c| Authorization::Replace(c.into()))
+        }
+        (None, Some(file)) => {
+            let help = "write authorization = \"replace\" as well, or leave the file out";
+            ctx.report.missing(&file.span, "these credentials are never used: `authorization` is not \"replace\"", help);
+            Authorization::Strip
         }
         (Some(w), _) if w.value == AuthorizationWord::Pass => Authorization::Pass,
         _ => Authorization::Strip,

@@ -60,6 +60,9 @@ impl<'a> Section<'a> {
         let key = entry.key.value.as_str();
         let span = &entry.key.span;
         let plain: String = key.to_ascii_lowercase().replace('-', "_");
+        if ["passw", "secret", "token", "credential"].iter().any(|word| plain.contains(word)) {
+            self.ctx.report.conceal(&entry.value.span);
+        }
         if FORWARD_PROXY_KEYS.iter().any(|k| k.replace('_', "") == plain.replace('_', "")) {
             let message = format!("`{key}` cannot be configured: this gateway never proxies to hosts a client chooses");
             self.ctx.report.error(span, message, "remove the line; name each server in a [[backend]] and map a path to it");
@@ -69,13 +72,12 @@ impl<'a> Section<'a> {
         let message = format!("there is no key `{}` {place}", shown(key));
         let elsewhere = keys::KEYS.iter().find(|k| k.name == key && k.section != self.name);
         let help = match (nearest(&plain, known), elsewhere) {
-            (Some(near), _) if near == plain || elsewhere.is_none() => format!("did you mean `{near}`?"),
+            (Some(near), _) => format!("did you mean `{near}`?"),
             (_, Some(_)) if narrow && key == "require" => "write `require` directly in the [[site]] or [[site.map]]".to_owned(),
             (_, Some(k)) if matches!(self.name, "site" | "map") && k.levels == keys::Levels::All => {
                 format!("`{key}` belongs into the table `{0}`: {0} = {{ {key} = {1} }}", k.section, k.example)
             }
             (_, Some(k)) => format!("`{key}` belongs into {}", keys::written(k.section)),
-            (Some(near), None) => format!("did you mean `{near}`?"),
             (None, None) if narrow && keys::known(self.name, false).any(|k| k.name == key) => {
                 format!("`{key}` holds for the whole gateway: write it in {}", keys::written(self.name))
             }
@@ -205,7 +207,8 @@ impl<'a> Section<'a> {
                 _ => self.wrong(key, item, "a list of texts"),
             }
         }
-        Some(Sp { value: list, span: node.span.clone() })
+        // Of a list with nothing but mistakes in it, emptiness is not one more.
+        if list.is_empty() && !items.is_empty() { None } else { Some(Sp { value: list, span: node.span.clone() }) }
     }
 
     /// A path, relative to the file, which must be there.
@@ -228,7 +231,7 @@ impl<'a> Section<'a> {
             other => {
                 let header = if narrow { format!("{key} = {{ ... }}") } else { format!("[{key}]") };
                 let message = format!("`{key}` is a table, not {}", other.kind());
-                self.ctx.report.error(&entry.key.span, message, format!("write {header}, with its keys inside"));
+                self.ctx.report.missing(&entry.key.span, message, format!("write {header}, with its keys inside"));
                 None
             }
         }
@@ -240,7 +243,7 @@ impl<'a> Section<'a> {
         let header = keys::written(key);
         let Value::Array(items) = &entry.value.value else {
             let message = format!("`{key}` can be there several times, so its header has two brackets");
-            self.ctx.report.error(&entry.key.span, message, format!("write {header}"));
+            self.ctx.report.missing(&entry.key.span, message, format!("write {header}"));
             return Vec::new();
         };
         let mut list = Vec::with_capacity(items.len());
@@ -268,9 +271,17 @@ fn toml_string(text: &str) -> String {
 
 /// A text short and plain enough for a message.
 pub(super) fn shown(text: &str) -> String {
-    const CHARACTERS_MAX: usize = 80;
-    let mut out: String = text.chars().take(CHARACTERS_MAX).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if text.chars().nth(CHARACTERS_MAX).is_some() {
+    cut(text, 80)
+}
+
+/// A message that quotes the file, short and plain enough to be shown.
+pub(super) fn sentence(text: &str) -> String {
+    cut(text, 240)
+}
+
+fn cut(text: &str, characters_max: usize) -> String {
+    let mut out: String = text.chars().take(characters_max).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if text.chars().nth(characters_max).is_some() {
         out.push_str("...");
     }
     out

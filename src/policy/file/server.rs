@@ -78,7 +78,7 @@ pub(super) fn listeners(root: &Section<'_>) -> Vec<Sp<Listener>> {
         list.push(Sp { value: Listener { address: address.value, tls }, span: address.span });
     }
     if !root.has("listener") {
-        report.missing(&(0..0), "there is no listener: nobody can connect", "add [[listener]] with address = \"0.0.0.0:443\"");
+        report.lacking("there is no listener: nobody can connect", "add [[listener]] with address = \"0.0.0.0:443\"");
     }
     list
 }
@@ -142,7 +142,7 @@ pub(super) fn log(root: &Section<'_>) -> Log {
     let s = root.table("log", false);
     let level = s.as_ref().and_then(|s| s.text("level"));
     if let (Some(s), Some(level)) = (&s, &level)
-        && level.value.parse::<tracing_subscriber::filter::Targets>().is_err()
+        && !is_filter(&level.value)
     {
         let words = ["error", "warn", "info", "debug", "trace"];
         let near = super::suggest::nearest(&level.value.to_lowercase(), words.into_iter()).unwrap_or("info");
@@ -154,6 +154,13 @@ pub(super) fn log(root: &Section<'_>) -> Log {
         directory: s.as_ref().and_then(|s| s.path("directory", Expect::Anything)).map(|d| d.value),
         json: s.as_ref().and_then(|s| s.choice("format", &[("text", false), ("json", true)])).is_some_and(|j| j.value),
     }
+}
+
+/// `info`, or `info,module=debug`. The filter's own parser takes a mistyped level for a module's name.
+fn is_filter(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+    text.parse::<tracing_subscriber::filter::Targets>().is_ok()
+        && text.split(',').all(|part| LEVELS.contains(&part.rsplit('=').next().unwrap_or_default().trim().to_ascii_lowercase().as_str()))
 }
 
 /// The audit trail.

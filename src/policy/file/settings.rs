@@ -193,6 +193,7 @@ fn auth(s: &Section<'_>) -> AuthFile {
     let words = [("strip", AuthorizationWord::Strip), ("pass", AuthorizationWord::Pass), ("replace", AuthorizationWord::Replace)];
     let authorization = match s.raw("authorization").map(|n| (&n.value, &n.span)) {
         Some((Value::Table(_), span)) => {
+            s.ctx.report.conceal(span);
             let help = "write authorization = \"replace\" and replace_credentials_file = \"auth/backend-login\"";
             s.ctx.report.error(span, "credentials do not stand in this file: it is read by too many", help);
             None
@@ -349,7 +350,11 @@ fn methods(s: &Section<'_>) -> Option<Sp<Vec<http::Method>>> {
 pub(super) fn header_name(text: &str) -> Result<String, names::Wrong> {
     match http::HeaderName::from_bytes(text.as_bytes()) {
         Ok(name) => Ok(name.as_str().to_owned()),
-        Err(_) => Err((format!("\"{text}\" is not a header name"), text.trim_end_matches(':').trim().to_owned())),
+        Err(_) => {
+            let right = text.trim_end_matches(':').trim().replace(' ', "-");
+            let right = if http::HeaderName::from_bytes(right.as_bytes()).is_ok() { right } else { String::new() };
+            Err((format!("\"{text}\" is not a header name"), right))
+        }
     }
 }
 
@@ -360,7 +365,7 @@ pub(super) fn each<T>(s: &Section<'_>, key: &'static str, read: impl Fn(&str) ->
     for text in &list.value {
         match read(&text.value) {
             Ok(value) => out.push(value),
-            Err((message, right)) => s.ctx.report.error(&text.span, super::section::shown(&message), super::instead(&right)),
+            Err((message, right)) => s.ctx.report.error(&text.span, super::section::sentence(&message), super::instead(&right)),
         }
     }
     Some(Sp { value: out, span: list.span })

@@ -3,7 +3,7 @@
 use super::backend::BackendFile;
 use super::map::{self, MapFile};
 use super::names::{self, host_address};
-use super::section::{Section, quoted, shown};
+use super::section::{Section, quoted, sentence};
 use super::settings::Level;
 use super::tree::{Sp, Span};
 use super::{Expect, Named, resolve};
@@ -49,7 +49,7 @@ pub(super) struct SiteFile {
 pub(super) fn read(root: &Section<'_>, global: &Level, around: &Surroundings<'_>) -> Vec<SiteFile> {
     let report = &root.ctx.report;
     if !root.has("site") {
-        report.missing(&(0..0), "there is no site: every request would be answered 421", "add [[site]] with its names and maps");
+        report.lacking("there is no site: every request would be answered 421", "add [[site]] with its names and maps");
     }
     let shared_rate = resolve::rate(root.ctx, global, global, None);
     let mut list: Vec<SiteFile> = Vec::new();
@@ -144,7 +144,7 @@ fn site_names(s: &Section<'_>) -> Vec<Sp<SiteName>> {
             Ok(name) => name,
             Err((message, right)) => {
                 let help = if right.is_empty() { "for example: names = [\"app.example.com\"]".to_owned() } else { super::instead(&right) };
-                report.error(&text.span, shown(&message), help);
+                report.error(&text.span, sentence(&message), help);
                 continue;
             }
         };

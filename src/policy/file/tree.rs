@@ -1,6 +1,5 @@
 //! A TOML document as a tree in file order, every key and value with its place.
 
-use crate::limits::POLICY_FILE_DIAGNOSTICS_MAX;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
@@ -78,7 +77,6 @@ pub(super) fn parse(text: &str) -> (Table, Vec<SyntaxError>) {
     let end = text.len()..text.len();
     let errors = errors
         .into_iter()
-        .take(POLICY_FILE_DIAGNOSTICS_MAX)
         .map(|e| SyntaxError { span: e.span().unwrap_or_else(|| end.clone()), message: e.message().to_owned() })
         .collect();
     (table(document.get_ref()), errors)

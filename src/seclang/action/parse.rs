@@ -116,7 +116,7 @@ fn valued(name: &str, value: &Text, problems: &mut Vec<Problem>) -> Option<Resul
     let meta = |meta| Some(Ok(Action::Meta(meta)));
     let effect = |effect| Some(Ok(Action::Effect(effect)));
     match name {
-        "id" => Some(number(string, 1, u64::from(u32::MAX) * 4).map(|id| Action::Meta(Meta::Id(id)))),
+        "id" => Some(number(string, 1, u64::from(u32::MAX)).map(|id| Action::Meta(Meta::Id(id)))),
         "phase" => Some(
             Phase::parse(string)
                 .map(|phase| Action::Meta(Meta::Phase(phase)))
@@ -134,7 +134,14 @@ fn valued(name: &str, value: &Text, problems: &mut Vec<Problem>) -> Option<Resul
         "status" => Some(number(string, 100, 599).map(|status| Action::Status(status as u16))),
         "skip" => Some(number(string, 1, 1_000_000).map(|count| Action::Flow(Flow::Skip(count as usize)))),
         "skipafter" => Some(Ok(Action::Flow(Flow::SkipAfter(Arc::from(string))))),
-        "t" => Some(Transformation::parse(string).map(Action::Transform).ok_or_else(|| format!("unknown transformation `{string}`"))),
+        "t" => {
+            let transformation = Transformation::parse(string).map(|found| Ok(Action::Transform(found)));
+            if transformation.is_none() {
+                let problem = Problem::error(value.span(), format!("unknown transformation `{string}`"));
+                problems.push(problem.suggest(string, Transformation::ALL.iter().map(|known| known.name())));
+            }
+            transformation
+        }
         "setvar" | "expirevar" | "deprecatevar" => Some(set_variable(name, value, problems)),
         "setenv" => {
             let (name, content) = split_outside_macros(string).unwrap_or((string, "1"));

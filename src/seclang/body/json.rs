@@ -9,7 +9,8 @@ use super::{Argument, BodyError, Limits};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parsed {
     /// Scalars by path (`json.user.roles.0`), in their order. Strings are decoded, numbers as written, `null` is
-    /// empty; an empty array or object is an argument with an empty value, so that its name is seen.
+    /// empty; an empty array or object is an argument with an empty value, and behind the members of an array that has a key
+    /// comes that key with their number, so that rules about names see it without an index.
     pub arguments: Vec<Argument>,
     /// The first mistake; what stood before it is in `arguments`.
     pub error: Option<BodyError>,
@@ -113,6 +114,8 @@ impl Parser<'_> {
         self.path.truncate(open.outside);
         if open.members == 0 {
             self.emit(Vec::new())?;
+        } else if !open.object && self.open.last().is_some_and(|parent| parent.object) {
+            self.emit(open.members.to_string().into_bytes())?;
         }
         self.at += 1;
         Ok(self.leave_value())

@@ -165,7 +165,6 @@ impl<'a> Compiler<'a> {
     }
 
     fn rule(&mut self, file: FileId, path: &str, text: Option<&RuleText>, actions: &[crate::syntax::ast::ActionText], span: Span) {
-        let before = self.problems.len();
         let actions = crate::action::parse(actions, &mut self.problems);
         let (mut rule, opened) = match self.open.take() {
             Some((rule, opened)) => {
@@ -181,8 +180,7 @@ impl<'a> Compiler<'a> {
             (link.targets, link.excluded) = rule::targets(&text.targets, &mut self.problems);
             link.test = rule::test(&text.operator, self.files, path, &mut self.problems);
         }
-        let errors = self.problems.get(before..).unwrap_or_default().iter().any(|p| p.severity == Severity::Error);
-        if text.is_some() && link.targets.is_empty() && !errors {
+        if text.is_some_and(|text| !text.targets.is_empty() && text.targets.iter().all(|target| target.excluded)) {
             self.problems.push(Problem::error(span, "the rule leaves out variables but looks at none"));
         }
         rule.links.push(link);
@@ -249,6 +247,7 @@ impl<'a> Compiler<'a> {
                 self.problems.push(problem.suggest(&label, self.markers.iter().map(AsRef::as_ref)));
             }
         }
+        self.problems.sort_by_key(|problem| (problem.span.file, problem.span.start));
         let sources = &self.sources;
         let located = self.problems.drain(..).map(|problem| problem.locate(sources));
         self.diagnostics.extend(located);

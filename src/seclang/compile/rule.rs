@@ -6,7 +6,7 @@ use crate::action::{Action, Disruptive, Flow, Log, Meta, WithSpan};
 use crate::diagnostic::Problem;
 use crate::expand::Template;
 use crate::operator::Operator;
-use crate::ruleset::{Link, Rule, Test};
+use crate::ruleset::{Check, Link, Rule, Test};
 use crate::source::FileSource;
 use crate::syntax::ast::{OperatorText, TargetText};
 use crate::target::Target;
@@ -164,6 +164,12 @@ pub(super) fn targets(texts: &[TargetText], problems: &mut Vec<Problem>) -> (Vec
 /// The operator of a link.
 pub(super) fn test(text: &OperatorText, files: &dyn FileSource, path: &str, problems: &mut Vec<Problem>) -> Option<Test> {
     let argument = text.argument.as_str();
+    if text.name.eq_ignore_ascii_case("rx") {
+        let (template, _) = Template::parse(argument);
+        if template.literal().is_none() {
+            return Some(Test { check: Check::Pattern, negated: text.negated, argument: Some(template) });
+        }
+    }
     let operator = match Operator::compile(&text.name, argument, files, path) {
         Ok(operator) => operator,
         Err(message) => {
@@ -172,6 +178,10 @@ pub(super) fn test(text: &OperatorText, files: &dyn FileSource, path: &str, prob
             return None;
         }
     };
+    if matches!(&operator, Operator::Rx(pattern) | Operator::RxGlobal(pattern) if !pattern.is_linear()) {
+        let problem = Problem::warning(text.argument.span(), "this pattern looks around or back, so it runs with a step limit");
+        problems.push(problem.help("without look-ahead, look-behind and back references it runs in linear time"));
+    }
     let mut macros = None;
     if Operator::takes_macros(&text.name) {
         let (template, unknown) = Template::parse(argument);
@@ -181,5 +191,5 @@ pub(super) fn test(text: &OperatorText, files: &dyn FileSource, path: &str, prob
         }
         macros = Some(template).filter(|template| template.literal().is_none());
     }
-    Some(Test { operator, negated: text.negated, argument: macros })
+    Some(Test { check: Check::Operator(operator), negated: text.negated, argument: macros })
 }

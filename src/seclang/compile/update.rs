@@ -44,7 +44,7 @@ pub(super) fn defaults(actions: &[WithSpan], span: Span) -> Result<Defaults, Box
 
 impl Compiler<'_> {
     pub(super) fn remove(&mut self, which: &Which, span: Span) {
-        let Some((pattern, _)) = RulePattern::compile(which, &mut self.problems) else { return };
+        let Some((pattern, _)) = self.pattern(which) else { return };
         let mut removed = 0;
         for slot in &mut self.rules {
             if let Some(rule) = slot.as_ref().filter(|rule| covers(&pattern, rule)) {
@@ -57,7 +57,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn update_targets(&mut self, which: &Which, texts: &[TargetText], replaced: &[TargetText], span: Span) {
-        let Some((pattern, number)) = RulePattern::compile(which, &mut self.problems) else { return };
+        let Some((pattern, number)) = self.pattern(which) else { return };
         let (targets, excluded) = rule::targets(texts, &mut self.problems);
         let (replaced, _) = rule::targets(replaced, &mut self.problems);
         let mut updated = 0;
@@ -74,7 +74,7 @@ impl Compiler<'_> {
     }
 
     pub(super) fn update_actions(&mut self, which: &Which, texts: &[ActionText], span: Span) {
-        let Some((pattern, number)) = RulePattern::compile(which, &mut self.problems) else { return };
+        let Some((pattern, number)) = self.pattern(which) else { return };
         let actions = crate::action::parse(texts, &mut self.problems);
         for one in &actions {
             if matches!(one.action, Action::Meta(Meta::Id(_) | Meta::Phase(_)) | Action::Flow(Flow::Chain)) {
@@ -96,6 +96,12 @@ impl Compiler<'_> {
             rule::apply_to_link(link, &actions);
         }
         self.warn_if_nothing(updated, span);
+    }
+
+    /// The rules meant; none where the ids could not be read, which was reported.
+    fn pattern(&mut self, which: &Which) -> Option<(RulePattern, usize)> {
+        let found = RulePattern::compile(which, &mut self.problems)?;
+        (!matches!(&found.0, RulePattern::Ids(ranges) if ranges.is_empty())).then_some(found)
     }
 
     fn warn_if_nothing(&mut self, count: usize, span: Span) {

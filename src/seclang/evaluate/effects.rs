@@ -18,7 +18,7 @@ impl Transaction {
         for effect in &link.effects {
             match effect {
                 Effect::SetVariable(set) => self.set_variable(run, set),
-                Effect::ExpireVariable(set) => self.expire_variable(set),
+                Effect::ExpireVariable(set) => self.expire_variable(run, set),
                 Effect::SetEnvironment(name, value) => {
                     let (name, value) = (self.expand(name), self.expand(value));
                     if !self.state.env.set(&name, value, limits::COLLECTION_VARIABLES_MAX) {
@@ -58,12 +58,11 @@ impl Transaction {
             Variable::Tx => &mut self.state.tx,
             Variable::Env => &mut self.state.env,
             collection => match self.state.open.get_mut(&collection) {
-                Some(record) => {
-                    if record.changes.len() < limits::COLLECTION_VARIABLES_MAX {
-                        record.changes.push(change.clone());
-                    }
+                Some(record) if record.changes.len() < limits::COLLECTION_VARIABLES_MAX => {
+                    record.changes.push(change.clone());
                     &mut record.table
                 }
+                Some(_) => return self.full(run, collection),
                 None => {
                     let detail = format!("{} was written to before initcol opened it", collection.name());
                     self.error(Cause::Collection, Some(run.rule.id), detail);
@@ -93,14 +92,16 @@ impl Transaction {
     }
 
     /// Variables of TX end with the transaction, so only persistent ones expire.
-    fn expire_variable(&mut self, set: &SetVariable) {
+    fn expire_variable(&mut self, run: &Run<'_>, set: &SetVariable) {
         let name = self.expand(&set.name);
         let Assignment::Set(seconds) = &set.assignment else { return };
         let seconds = integer(&self.expand(seconds)).max(0).unsigned_abs();
-        if let Some(record) = self.state.open.get_mut(&set.collection)
-            && record.changes.len() < limits::COLLECTION_VARIABLES_MAX
-        {
-            record.changes.push(Change::ExpireAfter(name, seconds));
+        match self.state.open.get_mut(&set.collection) {
+            Some(record) if record.changes.len() < limits::COLLECTION_VARIABLES_MAX => {
+                record.changes.push(Change::ExpireAfter(name, seconds));
+            }
+            Some(_) => self.full(run, set.collection),
+            None => {}
         }
     }
 

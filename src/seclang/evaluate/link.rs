@@ -1,19 +1,20 @@
 //! One link of a chain: its values, their transformations, the operator.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::Run;
 use crate::collections::Collections;
 use crate::limits;
-use crate::operator::{Captures, Matched};
-use crate::ruleset::{Link, Test};
+use crate::operator::{Captures, Matched, Need, Operator, Rx};
+use crate::ruleset::{Check, Link, Test};
 use crate::target::{Selector, Target};
 use crate::transaction::Transaction;
 use crate::transform::Transformation;
 use crate::variable::Variable;
-use crate::verdict::Cause;
+use crate::verdict::{Cause, Phase};
 
 /// A value a rule looks at, and its full name.
 struct Seen {
@@ -44,7 +45,7 @@ impl Transaction {
                 self.apply_effects(run, link, collections);
                 if last {
                     self.complete(run, seen.name.clone(), value, captured);
-                    if self.intervention.is_some() && run.rule.phase != crate::verdict::Phase::Logging {
+                    if self.intervention.is_some() && run.rule.phase != Phase::Logging {
                         return true;
                     }
                 }
@@ -67,6 +68,8 @@ impl Transaction {
         let mut values = Vec::new();
         for target in &link.targets {
             let mut entries = self.pick(target);
+            let named: usize = entries.iter().map(|entry| entry.name.len() + 1).sum();
+            self.burn(named.saturating_mul(1 + link.excluded.len() + removed.len()));
             let excluded = |name: &[u8]| link.excluded.iter().chain(&removed).any(|one| one.excludes(target.variable, name));
             entries.retain(|entry| !excluded(&entry.name));
             if target.counted {
@@ -114,7 +117,15 @@ impl Transaction {
             return None;
         }
         let mut captures = link.capture.then(Captures::default);
-        let answer = match test.operator.matches(value, expanded.as_deref(), captures.as_mut()) {
+        let matched = match &test.check {
+            Check::Operator(operator) if operator.needs() == Need::Dns => self.listed(operator, value),
+            Check::Operator(operator) => operator.matches(value, expanded.as_deref(), captures.as_mut()),
+            Check::Pattern => match self.pattern(&expanded.unwrap_or_default()) {
+                Ok(pattern) => pattern.matches(value, captures.as_mut()),
+                Err(reason) => Matched::Error(reason),
+            },
+        };
+        let answer = match matched {
             Matched::Error(reason) => {
                 self.error(Cause::Operator, Some(run.rule.id), reason);
                 let one = Bytes::from_static(b"1");
@@ -131,6 +142,29 @@ impl Transaction {
         Some(Answer::Yes(captures.and_then(|captures| self.capture(&captures))))
     }
 
+    /// `@rbl` by the answers the caller gave.
+    fn listed(&self, operator: &Operator, value: &[u8]) -> Matched {
+        let Some(name) = operator.dns_name(value) else { return Matched::No };
+        match self.state.dns.get(&name) {
+            Some(listed) => Matched::from(*listed),
+            None => Matched::Error(format!("nobody has resolved {name}")),
+        }
+    }
+
+    /// A pattern that has just been expanded, built once for each text of a transaction.
+    fn pattern(&mut self, text: &Bytes) -> Result<Arc<Rx>, String> {
+        if let Some(known) = self.state.patterns.get(text) {
+            return Ok(Arc::clone(known));
+        }
+        if text.len() > limits::DYNAMIC_PATTERN_BYTES_MAX || self.state.patterns.len() >= limits::DYNAMIC_PATTERNS_MAX {
+            return Err("the pattern is too long after expansion, or there are too many".to_owned());
+        }
+        let readable = std::str::from_utf8(text).map_err(|_| "the pattern is not UTF-8 after expansion".to_owned())?;
+        let pattern = Arc::new(Rx::compile(readable)?);
+        self.state.patterns.insert(text.clone(), Arc::clone(&pattern));
+        Ok(pattern)
+    }
+
     /// Puts captures into TX:0 to TX:9 and takes out those of earlier rules behind them.
     fn capture(&mut self, captures: &Captures) -> Option<Bytes> {
         const NAMES: [&[u8]; 10] = [b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"];
@@ -143,6 +177,33 @@ impl Transaction {
             }
         }
         captures.get(0).map(Bytes::copy_from_slice)
+    }
+}
+
+impl Transaction {
+    /// The names that `@rbl` rules of a phase will ask for, as far as their values are known before it begins. The caller resolves
+    /// them and answers with [`Transaction::dns_answer`]; a name without an answer is an engine error of its rule.
+    pub fn dns_names(&self, phase: Phase) -> Vec<String> {
+        let rules = self.rules.rules().iter().filter(|rule| rule.phase == phase);
+        let mut names = Vec::new();
+        for link in rules.flat_map(|rule| &rule.links) {
+            let Some(Test { check: Check::Operator(operator), .. }) = &link.test else { continue };
+            if operator.needs() == Need::Dns {
+                let values = link.targets.iter().flat_map(|target| self.pick(target));
+                names.extend(values.filter_map(|entry| operator.dns_name(&entry.value)));
+            }
+        }
+        names.sort();
+        names.dedup();
+        names.truncate(limits::DNS_NAMES_MAX);
+        names
+    }
+
+    /// Whether a name of [`Transaction::dns_names`] has an address.
+    pub fn dns_answer(&mut self, name: &str, found: bool) {
+        if self.state.dns.len() < limits::DNS_NAMES_MAX {
+            self.state.dns.insert(name.to_owned(), found);
+        }
     }
 }
 

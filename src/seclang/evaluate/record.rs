@@ -10,7 +10,7 @@ use crate::expand::Template;
 use crate::limits;
 use crate::ruleset::Rule;
 use crate::transaction::{Mode, Transaction};
-use crate::verdict::{Cause, Disruption, Effect, Intervention, Match, Phase};
+use crate::verdict::{Disruption, Effect, Intervention, Match, Phase};
 
 impl Transaction {
     /// Called for each match of the last link.
@@ -24,13 +24,13 @@ impl Transaction {
             return;
         }
         let score = std::mem::take(&mut run.score);
+        self.matches_total += 1;
         if run.records >= limits::MATCHES_PER_RULE_MAX || self.matches.len() >= limits::MATCHES_MAX {
-            self.error(Cause::Limit, Some(rule.id), "more matches than a record keeps");
             return;
         }
         run.records += 1;
-        let message = rule.message.as_ref().map(|template| self.expand(template)).unwrap_or_default();
-        let data = rule.data.as_ref().map(|template| self.expand(template)).unwrap_or_default();
+        let message = rule.message.as_ref().map(|template| self.expand_for_record(template)).unwrap_or_default();
+        let data = rule.data.as_ref().map(|template| self.expand_for_record(template)).unwrap_or_default();
         let tags = self.tags(rule);
         self.matches.push(Match {
             rule_id: rule.id,
@@ -83,12 +83,12 @@ impl Transaction {
         }
     }
 
-    fn tags(&mut self, rule: &Rule) -> Arc<[Arc<str>]> {
+    fn tags(&self, rule: &Rule) -> Arc<[Arc<str>]> {
         if !rule.tags.iter().any(|tag| tag.contains("%{")) {
             return Arc::clone(&rule.tags);
         }
         let expanded = |tag: &Arc<str>| {
-            let text = self.expand(&Template::parse(tag).0);
+            let text = self.expand_for_record(&Template::parse(tag).0);
             Arc::from(String::from_utf8_lossy(&text).as_ref())
         };
         rule.tags.iter().map(expanded).collect()

@@ -37,6 +37,16 @@ impl Transaction {
         self.response.body_limit
     }
 
+    /// Whether the request's body went past its limit, so that the rest was not inspected (`INBOUND_DATA_ERROR`).
+    pub fn request_body_is_partial(&self) -> bool {
+        self.request.body_cut
+    }
+
+    /// Whether the response's body went past its limit, so that the rest was not inspected (`OUTBOUND_DATA_ERROR`).
+    pub fn response_body_is_partial(&self) -> bool {
+        self.response.body_cut
+    }
+
     /// A piece of the request's body, decoded from its transfer encoding.
     pub fn request_body(&mut self, piece: &[u8]) -> BodyOutcome {
         if !self.wants_request_body() {
@@ -70,9 +80,6 @@ impl Transaction {
         }
         let body = std::mem::take(&mut self.request.buffer).freeze();
         self.request.body = Some(body.clone());
-        if self.request.body_cut {
-            self.error(Cause::Limit, None, "the request's body is longer than its limit; the rest was not inspected");
-        }
         if body.is_empty() {
             return;
         }
@@ -100,9 +107,6 @@ impl Transaction {
             return;
         }
         self.response.body = Some(std::mem::take(&mut self.response.buffer).freeze());
-        if self.response.body_cut {
-            self.error(Cause::Limit, None, "the response's body is longer than its limit; the rest was not inspected");
-        }
     }
 
     fn parse_form(&mut self, body: &Bytes) {

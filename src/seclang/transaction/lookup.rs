@@ -22,6 +22,11 @@ impl Transaction {
         text
     }
 
+    /// The same for messages, of which a record keeps the beginning anyway.
+    pub(crate) fn expand_for_record(&self, template: &Template) -> Bytes {
+        template.expand(|one| self.macro_value(one)).0
+    }
+
     fn macro_value(&self, one: &Macro) -> Option<Bytes> {
         let Some(name) = &one.name else { return self.scalar(one.variable) };
         match one.variable {

@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use crate::action::{Allow, Switch};
 use crate::body::multipart;
 use crate::limits;
+use crate::operator::Rx;
 use crate::ruleset::RuleSet;
 use crate::target::Target;
 use crate::value::{Entry, Table};
@@ -65,6 +66,7 @@ pub struct Transaction {
     pub(crate) found: Found,
     pub(crate) state: State,
     pub(crate) matches: Vec<Match>,
+    pub(crate) matches_total: u64,
     pub(crate) errors: Vec<EngineError>,
     pub(crate) errors_total: u64,
     pub(crate) intervention: Option<Intervention>,
@@ -147,6 +149,10 @@ pub(crate) struct State {
     pub(crate) sanitised: Vec<(Arc<str>, Bytes)>,
     pub(crate) session_id: Bytes,
     pub(crate) user_id: Bytes,
+    /// Names that were resolved for `@rbl`, and whether they have an address.
+    pub(crate) dns: BTreeMap<String, bool>,
+    /// Patterns built for this transaction, by their text.
+    pub(crate) patterns: BTreeMap<Bytes, Arc<Rx>>,
     pub(crate) current_rule: Option<u32>,
     pub(crate) phase: Option<Phase>,
 }
@@ -186,6 +192,7 @@ impl Transaction {
             found: Found::default(),
             state: State { removed, ..State::default() },
             matches: Vec::new(),
+            matches_total: 0,
             errors: Vec::new(),
             errors_total: 0,
             intervention: None,
@@ -219,9 +226,14 @@ impl Transaction {
         }
     }
 
-    /// What matched so far, in order.
+    /// What matched so far, in order; at most [`limits::MATCHES_PER_RULE_MAX`] of a rule and [`limits::MATCHES_MAX`] in all are kept.
     pub fn matches(&self) -> &[Match] {
         &self.matches
+    }
+
+    /// How many matches there were, those not kept included.
+    pub fn matches_total(&self) -> u64 {
+        self.matches_total
     }
 
     /// What the engine could not do so far; at most [`limits::ENGINE_ERRORS_MAX`] are kept.

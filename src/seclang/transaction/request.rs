@@ -19,7 +19,7 @@ impl Transaction {
         let whole = request.uri.clone();
         let fragment = whole.iter().position(|byte| *byte == b'#').unwrap_or(whole.len());
         let question = whole.iter().take(fragment).position(|byte| *byte == b'?');
-        request.filename = whole.slice(..question.unwrap_or(fragment));
+        request.filename = decoded(whole.slice(..question.unwrap_or(fragment)));
         request.query = question.map_or_else(Bytes::new, |at| whole.slice(at + 1..fragment));
         let settings = self.rules.settings();
         let form = url_encoded(&request.query, settings.argument_separator, settings.arguments_limit);
@@ -81,6 +81,29 @@ impl Transaction {
 /// The first header of that name, given in lower case.
 pub(super) fn first<'a>(headers: &'a [Entry], name: &[u8]) -> Option<&'a Bytes> {
     headers.iter().find(|entry| entry.name.eq_ignore_ascii_case(name)).map(|entry| &entry.value)
+}
+
+/// A path with its percent signs decoded once, as every engine shows `REQUEST_FILENAME` in phase 2; a plus stays a plus.
+fn decoded(path: Bytes) -> Bytes {
+    if memchr::memchr(b'%', &path).is_none() {
+        return path;
+    }
+    let digit = |byte: Option<&u8>| byte.and_then(|byte| char::from(*byte).to_digit(16));
+    let mut out = Vec::with_capacity(path.len());
+    let mut at = 0;
+    while let Some(byte) = path.get(at) {
+        match (byte, digit(path.get(at + 1)), digit(path.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    out.into()
 }
 
 /// The target without `scheme://authority`, as `REQUEST_URI` shows it.

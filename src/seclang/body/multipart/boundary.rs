@@ -21,36 +21,31 @@ pub(super) fn from_content_type(content_type: &[u8], flags: &mut Flags) -> Resul
     if !parameters.trim_ascii_start().starts_with(b";") {
         flags.missing_semicolon = true;
     }
-    let lower = parameters.to_ascii_lowercase();
-    let mut places = memchr::memmem::find_iter(&lower, b"boundary");
-    let Some(at) = places.next() else { return Err("the content type names no boundary".to_owned()) };
-    if places.next().is_some() {
+    let mut found = parameters.split(|&byte| byte == b';').filter_map(|parameter| {
+        let equals = memchr::memchr(b'=', parameter)?;
+        let (name, value) = parameter.split_at_checked(equals)?;
+        name.trim_ascii().eq_ignore_ascii_case(b"boundary").then(|| (name, value.get(1..).unwrap_or_default()))
+    });
+    let Some((name, value)) = found.next() else { return Err("the content type names no boundary".to_owned()) };
+    // A comma instead of a semicolon would hide the second one in the first.
+    let hidden = value.windows(b"boundary=".len()).any(|window| window.eq_ignore_ascii_case(b"boundary="));
+    if found.next().is_some() || hidden {
         return Err("the content type names more than one boundary".to_owned());
     }
-    if !lower.get(..at).unwrap_or_default().ends_with(b";")
-        && !lower.get(..at).unwrap_or_default().ends_with(b" ")
-        && !flags.missing_semicolon
-    {
-        return Err("the boundary parameter has another name".to_owned());
-    }
-    let behind = parameters.get(at + b"boundary".len()..).unwrap_or_default();
-    let trimmed = behind.trim_ascii_start();
-    let Some(value) = trimmed.strip_prefix(b"=") else { return Err("the boundary parameter has no value".to_owned()) };
     let value_trimmed = value.trim_ascii_start();
-    flags.boundary_whitespace |= trimmed.len() != behind.len() || value_trimmed.len() != value.len();
+    flags.boundary_whitespace |= name.last().is_some_and(u8::is_ascii_whitespace) || value_trimmed.len() != value.len();
     let boundary = match value_trimmed.strip_prefix(b"\"") {
         Some(quoted) => {
             flags.boundary_quoted = true;
             let Some(end) = memchr::memchr(b'"', quoted) else { return Err("the boundary's quotes do not end".to_owned()) };
-            if !matches!(quoted.get(end + 1..).unwrap_or_default().trim_ascii_start().first(), None | Some(b';')) {
+            if !quoted.get(end + 1..).unwrap_or_default().trim_ascii().is_empty() {
                 return Err("something follows the boundary's quotes".to_owned());
             }
             quoted.get(..end).unwrap_or_default()
         }
         None => {
-            let value = value_trimmed.split(|byte| *byte == b';').next().unwrap_or_default();
-            flags.boundary_whitespace |= value.last().is_some_and(u8::is_ascii_whitespace);
-            value.trim_ascii_end()
+            flags.boundary_whitespace |= value_trimmed.last().is_some_and(u8::is_ascii_whitespace);
+            value_trimmed.trim_ascii_end()
         }
     };
     if boundary.is_empty() || boundary.len() > BOUNDARY_BYTES_MAX {

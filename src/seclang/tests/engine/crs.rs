@@ -9,8 +9,7 @@ use super::support::{Folder, crs_folder, get, ids};
 fn load() -> Option<Arc<RuleSet>> {
     match RuleSet::load(&Folder(crs_folder()?), &["crs-setup.conf.example", "rules/*.conf"]) {
         Ok((rules, warnings)) => {
-            warnings.iter().for_each(|warning| eprintln!("{warning}"));
-            assert_eq!(warnings.len(), 0);
+            assert!(warnings.is_empty(), "{}", warnings.iter().map(|one| format!("{one}\n")).collect::<String>());
             Some(Arc::new(rules))
         }
         Err(diagnostics) => panic!("{}", diagnostics.iter().map(|one| format!("{one}\n")).collect::<String>()),

@@ -1,4 +1,9 @@
 //! Tests of the engine as a whole: loading rules, evaluating them, and the shape of the crate.
 
 mod crs;
+mod diagnostics;
+mod evaluation;
+mod floors;
+mod parser;
+mod strangers;
 mod support;

@@ -37,6 +37,7 @@ fn json_is_flattened_and_equal_keys_are_both_seen() {
             ("json.a.b.0", "x"),
             ("json.a.b.1", "1.5e3"),
             ("json.a.b.2.c", ""),
+            ("json.a.b", "3"),
             ("json.a", "true"),
             ("json.e", ""),
             ("json.f", ""),
@@ -202,7 +203,9 @@ fn multipart_mistakes_end_the_reading() {
     assert!(error(&good, "multipart/form-data; boundary=a; boundary=b").contains("more than one"));
     assert!(error(&good, "multipart/form-data; boundary=a\u{1}b").contains("byte"));
     assert!(error(&good, "multipart/form-data; boundary=").contains("empty"));
-    assert!(error(&good, "multipart/form-data; xboundary=xyz").contains("another name"));
+    assert!(error(&good, "multipart/form-data; xboundary=xyz").contains("no boundary"));
+    assert!(error(&good, "multipart/form-data; boundary=a,boundary=b").contains("more than one"));
+    assert_eq!(error(&good.replace("xyz", "boundary"), "multipart/form-data; charset=utf-8; boundary=boundary"), "");
     assert!(error(&good, "multipart/mixed; boundary=xyz").contains("not multipart/form-data"));
     assert!(error(&field("a", "1"), kind).contains("last boundary"));
     assert!(error("nothing", kind).contains("does not come"));
@@ -247,5 +250,41 @@ proptest! {
         // The general parser refuses lone surrogates and numbers past a float's range; ours only reads on.
         let differs = body.contains("\\u") || body.contains(['e', 'E']);
         prop_assert!(ours == theirs.is_ok() || differs, "{}: ours {}, theirs {:?}", body, ours, theirs);
+    }
+}
+
+#[test]
+fn hostile_bodies_take_no_more_than_linear_time() {
+    const BYTES: usize = 512 * 1024;
+    let limits = Limits { arguments_max: usize::MAX, depth_max: usize::MAX, headers_max: usize::MAX, ..Limits::default() };
+    for seed in [
+        "&",
+        "a=%",
+        "[",
+        "{\"a\":",
+        "[1,",
+        "\"\\",
+        "<a>",
+        "<a ",
+        "<a b='&lt;'/>",
+        "&amp;",
+        "--xyz\r\n",
+        "--xyz\r\n\r\n",
+        "--",
+        "\n",
+        "a:b\n",
+        " \n",
+    ] {
+        for prefix in ["", "<a>", "[", "\"", "--xyz\r\n", "--xyz\r\na:b\r\n\r\n"] {
+            let body: Vec<u8> = prefix.bytes().chain(seed.bytes().cycle()).take(BYTES).collect();
+            let start = std::time::Instant::now();
+            let _ = (
+                url_encoded(&body, b'&', usize::MAX),
+                json::parse(&body, &limits),
+                xml::parse(&body, &limits),
+                multipart::parse(&body, TYPE, &limits),
+            );
+            assert!(start.elapsed().as_secs() < 10, "{prefix:?} and {seed:?} took {:?}", start.elapsed());
+        }
     }
 }

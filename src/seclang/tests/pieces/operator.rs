@@ -145,6 +145,20 @@ fn what_is_needed_from_outside_is_said() {
     assert_eq!(compile("rx", "a").expect("an operator").needs(), Need::None);
 }
 
+#[test]
+fn bounds_are_errors_and_not_verdicts() {
+    let verdict =
+        |name: &str, argument: &str, value: &str| compile(name, argument).expect("an operator").matches(value.as_bytes(), None, None);
+    let is_error = |matched: Matched| matches!(matched, Matched::Error(_));
+    assert!(is_error(verdict("detectSQLi", "", &"a.".repeat(30_000))));
+    assert!(is_error(verdict("detectSQLi", "", &"a".repeat(70_000))));
+    assert!(!is_error(verdict("detectSQLi", "", &["a", "b", "c"].map(|part| part.repeat(20_000)).join("."))));
+    assert!(is_error(verdict("detectXSS", "", &"a".repeat(300_000))));
+    assert!(is_error(verdict("rx", r"(a)\1(?!b)", &"a".repeat(9_000))));
+    assert!(is_error(verdict("rx", r"^(a|aa)+\1!$", &"a".repeat(4_000))));
+    assert!(is_error(verdict("verifySSN", r"\d+", &"1".repeat(20_000))));
+}
+
 /// Where the Core Rule Set's rules are, or None with a printed reason.
 fn core_rule_set() -> Option<PathBuf> {
     let named = std::env::var_os("PORTCULLIS_CRS").map(PathBuf::from);

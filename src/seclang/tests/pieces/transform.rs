@@ -97,3 +97,20 @@ proptest! {
         }
     }
 }
+
+/// What makes a naive decoder look at the same bytes again and again.
+const HOSTILE: [&str; 16] = ["%", "%u", "&", "&a", "&#", "&#x1", "\\", "\\u", "/*", "<!--", "--", "../", "./", "0x", " ", "\u{e9}"];
+
+#[test]
+fn hostile_values_take_no_more_than_linear_time() {
+    const BYTES: usize = 128 * 1024;
+    for seed in HOSTILE {
+        let value: Vec<u8> = seed.bytes().cycle().take(BYTES).collect();
+        for &transformation in Transformation::ALL {
+            let start = std::time::Instant::now();
+            let _ = transformation.apply(Cow::Borrowed(&value));
+            // Linear is some ten milliseconds unoptimised, square would be minutes: a busy machine does not matter.
+            assert!(start.elapsed().as_secs() < 5, "{transformation:?} on {seed:?} took {:?}", start.elapsed());
+        }
+    }
+}

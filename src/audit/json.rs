@@ -1,0 +1,654 @@
+//! A record as one JSON line, written straight into bytes; `audit/schema.json` says what every field means.
+//!
+//! The line is made on the thread that closes the record, without its sequence number and its chain, which only the writer
+//! knows: the number's place is at [`SEQUENCE_AT`], the chain's at the end.
+
+use super::escape::{push_bytes, push_text};
+use super::record::{Action, Ended, Kind, Record, RuleMatch, Timing};
+use super::redact::{Learned, REDACTED, Redactor, Shape};
+use crate::limits::{RECORD_FIELD_BYTES_MAX, RECORD_LIST_MAX, RECORD_RULES_MAX};
+use crate::message::TlsSession;
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::ops::Range;
+
+/// The version of the record's form, `schema_version`.
+pub const SCHEMA_VERSION: u64 = 1;
+
+/// Where the writer puts the sequence number into a line.
+pub(crate) const SEQUENCE_AT: usize = OPEN.len() + TIME_BYTES + SEQUENCE.len();
+const OPEN: &[u8] = b"{\"@timestamp\":\"";
+const SEQUENCE: &[u8] = b"\",\"event\":{\"sequence\":";
+/// Bytes of `2026-01-31T23:59:59.000000Z`.
+const TIME_BYTES: usize = 27;
+/// What is looked at beyond a field's cut, so that a secret that straddles the cut is still seen.
+const MARGIN_BYTES: usize = 512;
+
+/// Working memory of [`record`], reused from record to record.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    found: Vec<Range<usize>>,
+}
+
+/// Appends `record` as a line that lacks its sequence number, its chain and its end.
+pub(crate) fn record(record: &Record, redactor: &Redactor, scratch: &mut Scratch, out: &mut Vec<u8>) {
+    let learned = learn(record, redactor, scratch);
+    let mut line = Line { out, redactor, learned, found: &mut scratch.found, truncated: Vec::new() };
+    line.event(record);
+    line.who(record);
+    line.http(record);
+    line.url(record);
+    if let Some(tls) = &record.peer.tls {
+        line.tls(tls);
+    }
+    line.decision(record);
+    line.inspection(record);
+    line.upstream(record);
+    line.timing(record);
+    line.rest(record);
+}
+
+/// Completes a line: `frame` as [`record`] made it, with its number and its chain.
+pub(crate) fn complete(frame: &[u8], sequence: u64, out: &mut Vec<u8>) {
+    let (head, tail) = frame.split_at(SEQUENCE_AT.min(frame.len()));
+    out.extend_from_slice(head);
+    number(out, sequence);
+    out.extend_from_slice(tail);
+    out.extend_from_slice(b",\"chain\":{\"previous\":null,\"hash\":null}}\n");
+}
+
+/// What the trail says about itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// Records that were lost: how many, when the first and the last.
+    Gap { count: u64, from: u64, to: u64, reason: &'static str },
+    /// A process began to write; how the one before ended: `none`, `clean`, `unclean`, `torn` (with the bytes of a line cut short).
+    Start { previous: &'static str, torn_bytes: u64 },
+    /// A process ended as it should.
+    Stop,
+    /// A closed file was removed for its age.
+    Retired { file: String },
+}
+
+/// Appends a control record, as [`record`] does for requests.
+pub(crate) fn control(control: &Control, now: u64, out: &mut Vec<u8>) {
+    let (kind, outcome) = match control {
+        Control::Gap { .. } => ("gap", "failure"),
+        Control::Start { previous: "unclean" | "torn", .. } => ("start", "unknown"),
+        Control::Start { .. } => ("start", "success"),
+        Control::Stop => ("stop", "success"),
+        Control::Retired { .. } => ("retired", "success"),
+    };
+    open(out, now);
+    out.extend_from_slice(b",\"kind\":\"");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\",\"outcome\":\"");
+    out.extend_from_slice(outcome.as_bytes());
+    out.extend_from_slice(b"\"}");
+    match control {
+        Control::Gap { count, from, to, reason } => {
+            out.extend_from_slice(b",\"gap\":{\"count\":");
+            number(out, *count);
+            out.extend_from_slice(b",\"from\":\"");
+            time(out, *from);
+            out.extend_from_slice(b"\",\"to\":\"");
+            time(out, *to);
+            out.extend_from_slice(b"\",\"reason\":\"");
+            out.extend_from_slice(reason.as_bytes());
+            out.extend_from_slice(b"\"}");
+        }
+        Control::Start { previous, torn_bytes } => {
+            out.extend_from_slice(b",\"trail\":{\"version\":\"");
+            out.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
+            out.extend_from_slice(b"\",\"previous\":\"");
+            out.extend_from_slice(previous.as_bytes());
+            out.extend_from_slice(b"\",\"torn_bytes\":");
+            number(out, *torn_bytes);
+            out.push(b'}');
+        }
+        Control::Stop => {}
+        Control::Retired { file } => {
+            out.extend_from_slice(b",\"trail\":{\"file\":\"");
+            push_text(out, file.as_bytes());
+            out.extend_from_slice(b"\"}");
+        }
+    }
+    schema(out);
+}
+
+fn open(out: &mut Vec<u8>, unix_micros: u64) {
+    out.extend_from_slice(OPEN);
+    time(out, unix_micros);
+    out.extend_from_slice(SEQUENCE);
+}
+
+fn schema(out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"schema_version\":");
+    number(out, SCHEMA_VERSION);
+}
+
+/// The secrets that the record itself shows, to be kept out of the texts of its rules.
+fn learn(record: &Record, redactor: &Redactor, scratch: &mut Scratch) -> Learned {
+    let mut learned = Learned::new();
+    let nothing = Learned::new();
+    if let Some(query) = &record.query {
+        redactor.scan(window(query.as_bytes()), Shape::Url, &nothing, &mut scratch.found);
+        for range in &scratch.found {
+            learned.add(&query.as_bytes()[range.clone()]);
+        }
+    }
+    for (name, value) in record.headers.iter().filter(|(name, _)| redactor.secret_header(name)) {
+        learned.add(value);
+        if name.to_ascii_lowercase().contains("cookie") {
+            for pair in value.split(|b| *b == b';') {
+                learned.add(pair.splitn(2, |b| *b == b'=').nth(1).unwrap_or_default());
+            }
+        } else if let Some(basic) = basic_password(value) {
+            learned.add(&basic);
+        }
+    }
+    for rule in record.rules.iter().filter(|rule| redactor.secret_variable(&rule.variable)) {
+        learned.add(window(&rule.matched));
+    }
+    if let (Some(user), false, false) = (&record.auth.user, record.auth.known, redactor.plain_unknown_users()) {
+        learned.add(user.as_bytes());
+    }
+    learned
+}
+
+/// The password inside `Basic dXNlcjpwYXNzd29yZA==`.
+fn basic_password(value: &[u8]) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+    let token = value.splitn(2, |b| *b == b' ').nth(1)?.trim_ascii();
+    let decoded = base64::engine::general_purpose::STANDARD.decode(token).ok()?;
+    let colon = decoded.iter().position(|b| *b == b':')?;
+    Some(decoded[colon + 1..].to_vec())
+}
+
+fn window(text: &[u8]) -> &[u8] {
+    &text[..text.len().min(RECORD_FIELD_BYTES_MAX + MARGIN_BYTES)]
+}
+
+/// How a text came into the record.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    /// As raw bytes: invalid UTF-8 is marked here.
+    Bytes,
+    /// As a string: what was invalid was marked before.
+    Text,
+}
+
+struct Line<'a> {
+    out: &'a mut Vec<u8>,
+    redactor: &'a Redactor,
+    learned: Learned,
+    found: &'a mut Vec<Range<usize>>,
+    truncated: Vec<&'static str>,
+}
+
+impl Line<'_> {
+    fn raw(&mut self, text: &[u8]) {
+        self.out.extend_from_slice(text);
+    }
+
+    /// `key` as `,"name":` or `{"name":`, then a word of our own.
+    fn word(&mut self, key: &[u8], word: &str) {
+        self.raw(key);
+        self.out.push(b'"');
+        push_text(self.out, word.as_bytes());
+        self.out.push(b'"');
+    }
+
+    fn count(&mut self, key: &[u8], value: u64) {
+        self.raw(key);
+        number(self.out, value);
+    }
+
+    fn address(&mut self, key: &[u8], address: IpAddr) {
+        self.raw(key);
+        // Writing into a Vec cannot fail.
+        let _ = write!(self.out, "\"{}\"", address.to_canonical());
+    }
+
+    /// A text of a stranger's choosing: searched for secrets, cut, escaped. `field` names it where it was cut.
+    fn text(&mut self, key: &[u8], field: &'static str, text: &str, shape: Shape) {
+        self.raw(key);
+        let learned = std::mem::replace(&mut self.learned, Learned::new());
+        self.value(field, text.as_bytes(), shape, From::Text, &learned);
+        self.learned = learned;
+    }
+
+    /// The same for a text that decides (a path, a host): other fields' secrets are not looked for in it.
+    fn deciding(&mut self, key: &[u8], field: &'static str, text: &str) {
+        self.raw(key);
+        self.value(field, text.as_bytes(), Shape::Url, From::Text, &Learned::new());
+    }
+
+    fn value(&mut self, field: &'static str, text: &[u8], shape: Shape, from: From, learned: &Learned) {
+        let seen = window(text);
+        self.redactor.scan(seen, shape, learned, self.found);
+        let limit = if text.len() > RECORD_FIELD_BYTES_MAX {
+            self.cut(field);
+            boundary(text, RECORD_FIELD_BYTES_MAX)
+        } else {
+            text.len()
+        };
+        let push = if from == From::Bytes { push_bytes } else { push_text };
+        self.out.push(b'"');
+        let mut at = 0;
+        for range in self.found.iter() {
+            if range.start >= limit {
+                break;
+            }
+            if range.start >= at {
+                push(self.out, &text[at..range.start]);
+                self.out.extend_from_slice(REDACTED.as_bytes());
+            }
+            at = at.max(range.end);
+        }
+        if at < limit {
+            push(self.out, &text[at..limit]);
+        }
+        self.out.push(b'"');
+    }
+
+    fn cut(&mut self, field: &'static str) {
+        if !self.truncated.contains(&field) {
+            self.truncated.push(field);
+        }
+    }
+
+    fn event(&mut self, record: &Record) {
+        open(self.out, record.received.unix_micros);
+        self.word(b",\"id\":", record.id.as_str());
+        self.word(
+            b",\"kind\":",
+            match record.kind {
+                Kind::Request => "request",
+                Kind::TunnelEnd => "tunnel_end",
+                Kind::Connection => "connection",
+            },
+        );
+        self.word(b",\"outcome\":", outcome(record));
+        self.raw(b"}");
+    }
+
+    fn who(&mut self, record: &Record) {
+        self.address(b",\"source\":{\"ip\":", record.source);
+        self.count(b",\"port\":", u64::from(record.peer.remote.port()));
+        self.address(b",\"peer_ip\":", record.peer.remote.ip());
+        self.count(b",\"connection\":", record.peer.connection);
+        self.address(b"},\"destination\":{\"ip\":", record.peer.local.ip());
+        self.count(b",\"port\":", u64::from(record.peer.local.port()));
+        self.raw(b"}");
+        if let Some(user) = &record.auth.user {
+            if record.auth.known || self.redactor.plain_unknown_users() {
+                self.raw(b",\"user\":{\"name\":");
+                self.value("user.name", user.as_bytes(), Shape::Free, From::Text, &Learned::new());
+            } else {
+                let hash = self.redactor.user_hash(user);
+                self.word(b",\"user\":{\"hash\":", &hash);
+            }
+            if !record.auth.groups.is_empty() {
+                self.words(b",\"groups\":", "user.groups", record.auth.groups.iter().map(String::as_str));
+            }
+            self.raw(b"}");
+        }
+        self.word(b",\"authentication\":{\"result\":", if record.auth.result.is_empty() { "none" } else { record.auth.result });
+        self.raw(b"}");
+    }
+
+    /// A list of words of the policy's or our own.
+    fn words<'w>(&mut self, key: &[u8], field: &'static str, words: impl Iterator<Item = &'w str>) {
+        self.raw(key);
+        let mut separator = b'[';
+        for (place, word) in words.enumerate() {
+            if place == RECORD_LIST_MAX {
+                self.cut(field);
+                break;
+            }
+            self.out.push(separator);
+            separator = b',';
+            self.value(field, word.as_bytes(), Shape::Free, From::Text, &Learned::new());
+        }
+        if separator == b'[' {
+            self.out.push(b'[');
+        }
+        self.out.push(b']');
+    }
+
+    fn http(&mut self, record: &Record) {
+        self.word(b",\"http\":{\"version\":", record.version);
+        self.text(b",\"request\":{\"method\":", "http.request.method", &record.method, Shape::Free);
+        self.count(b",\"bytes\":", record.request_bytes);
+        if !record.headers.is_empty() {
+            self.headers(&record.headers);
+        }
+        self.raw(b"},\"response\":{");
+        if let Some(status) = record.status {
+            self.count(b"\"status_code\":", u64::from(status));
+            self.raw(b",");
+        }
+        if let Some(status) = record.upstream.as_ref().and_then(|upstream| upstream.status) {
+            self.count(b"\"upstream_status_code\":", u64::from(status));
+            self.raw(b",");
+        }
+        self.count(b"\"bytes\":", record.response_bytes);
+        self.word(b",\"ended\":", record.ended.name());
+        self.raw(b"}}");
+    }
+
+    /// Header names with the list of their values; equal names need not be neighbours.
+    fn headers(&mut self, headers: &[(String, Vec<u8>)]) {
+        const FIELD: &str = "http.request.headers";
+        let shown = &headers[..headers.len().min(RECORD_LIST_MAX)];
+        if shown.len() < headers.len() {
+            self.cut(FIELD);
+        }
+        let learned = std::mem::replace(&mut self.learned, Learned::new());
+        let mut separator: &[u8] = b",\"headers\":{\"";
+        for (place, (name, _)) in shown.iter().enumerate() {
+            if shown[..place].iter().any(|(earlier, _)| same_name(earlier, name)) {
+                continue;
+            }
+            self.raw(separator);
+            separator = b",\"";
+            self.out.extend(name_bytes(name));
+            self.raw(b"\":");
+            let mut inner = b'[';
+            for (_, value) in shown[place..].iter().filter(|(other, _)| same_name(other, name)) {
+                self.out.push(inner);
+                inner = b',';
+                if self.redactor.secret_header(name) {
+                    self.raw(b"\"[redacted]\"");
+                } else {
+                    let shape = if name.eq_ignore_ascii_case("referer") { Shape::Url } else { Shape::Free };
+                    self.value(FIELD, value, shape, From::Bytes, &learned);
+                }
+            }
+            self.raw(b"]");
+        }
+        self.raw(b"}");
+        self.learned = learned;
+    }
+
+    fn url(&mut self, record: &Record) {
+        self.word(b",\"url\":{\"scheme\":", record.scheme);
+        self.deciding(b",\"domain\":", "url.domain", &record.host);
+        self.deciding(b",\"path\":", "url.path", &record.path);
+        if let Some(path) = &record.canonical_path {
+            self.deciding(b",\"canonical_path\":", "url.canonical_path", path);
+        }
+        if let Some(query) = &record.query {
+            self.text(b",\"query\":", "url.query", query, Shape::Url);
+        }
+        self.raw(b"}");
+    }
+
+    fn tls(&mut self, tls: &TlsSession) {
+        self.word(b",\"tls\":{\"version\":", tls.version);
+        self.word(b",\"cipher\":", &tls.cipher);
+        self.word(b",\"group\":", &tls.group);
+        if let Some(name) = &tls.server_name {
+            self.text(b",\"server_name\":", "tls.server_name", name, Shape::Free);
+        }
+        if let Some(protocol) = tls.protocol {
+            self.word(b",\"protocol\":", protocol);
+        }
+        self.raw(b"}");
+    }
+
+    fn decision(&mut self, record: &Record) {
+        self.word(b",\"decision\":{\"action\":", record.decision.action.name());
+        if let Some(layer) = record.decision.layer {
+            self.word(b",\"layer\":", layer.name());
+        }
+        if !record.decision.reason.is_empty() {
+            self.word(b",\"reason\":", record.decision.reason);
+        }
+        self.raw(b"}");
+    }
+
+    fn inspection(&mut self, record: &Record) {
+        self.word(b",\"inspection\":{\"mode\":", record.inspection_mode);
+        self.word(b",\"extent\":", record.extent.name());
+        if !record.extent_reason.is_empty() {
+            self.word(b",\"reason\":", record.extent_reason);
+        }
+        if let Some(score) = record.score {
+            self.raw(b",\"score\":");
+            signed(self.out, score);
+        }
+        self.raw(b"}");
+        if record.rules.len() > RECORD_RULES_MAX {
+            self.cut("rules");
+        }
+        for (place, rule) in record.rules.iter().take(RECORD_RULES_MAX).enumerate() {
+            self.raw(if place == 0 { b",\"rules\":[" } else { b"," });
+            self.rule(rule);
+        }
+        if !record.rules.is_empty() {
+            self.raw(b"]");
+        }
+    }
+
+    fn rule(&mut self, rule: &RuleMatch) {
+        let secret = self.redactor.secret_variable(&rule.variable) || (!self.learned.is_empty() && derived(&rule.variable));
+        self.count(b"{\"id\":", rule.id);
+        self.count(b",\"phase\":", u64::from(rule.phase));
+        // A message may have the variable's value expanded into it.
+        if secret && contains(rule.message.as_bytes(), window(&rule.matched)) {
+            self.word(b",\"message\":", REDACTED);
+        } else {
+            self.text(b",\"message\":", "rules.message", &rule.message, Shape::Free);
+        }
+        if !rule.tags.is_empty() {
+            self.words(b",\"tags\":", "rules.tags", rule.tags.iter().map(String::as_str));
+        }
+        if !rule.severity.is_empty() {
+            self.text(b",\"severity\":", "rules.severity", &rule.severity, Shape::Free);
+        }
+        self.text(b",\"variable\":", "rules.variable", &rule.variable, Shape::Free);
+        if secret {
+            self.raw(b",\"matched\":\"[redacted]\"");
+            if !rule.data.is_empty() {
+                self.raw(b",\"data\":\"[redacted]\"");
+            }
+        } else {
+            self.raw(b",\"matched\":");
+            let learned = std::mem::replace(&mut self.learned, Learned::new());
+            self.value("rules.matched", &rule.matched, Shape::Free, From::Bytes, &learned);
+            self.learned = learned;
+            if !rule.data.is_empty() {
+                self.text(b",\"data\":", "rules.data", &rule.data, Shape::Free);
+            }
+        }
+        self.raw(b",\"score\":");
+        signed(self.out, rule.score);
+        if !rule.source.is_empty() {
+            self.word(b",\"source\":", &rule.source);
+        }
+        self.raw(b"}");
+    }
+
+    fn upstream(&mut self, record: &Record) {
+        let Some(upstream) = &record.upstream else { return };
+        self.word(b",\"upstream\":{\"backend\":", &upstream.backend);
+        if !upstream.address.is_empty() {
+            self.word(b",\"address\":", &upstream.address);
+        }
+        self.raw(if upstream.reused { b",\"reused\":true" } else { b",\"reused\":false" });
+        self.count(b",\"tries\":", u64::from(upstream.tries));
+        if let Some(error) = &upstream.error {
+            self.text(b",\"error\":", "upstream.error", error, Shape::Free);
+        }
+        self.raw(b"}");
+    }
+
+    /// Header and scheme of each; never what follows the scheme.
+    fn integrated(&mut self, removed: &[String]) {
+        for (place, text) in removed.iter().take(RECORD_LIST_MAX).enumerate() {
+            let (header, rest) = text.split_once(':').unwrap_or(("", text));
+            let scheme = rest.trim_start().split([' ', '\t', ',']).next().unwrap_or_default();
+            let scheme = if scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphabetic()) { scheme } else { REDACTED };
+            self.raw(if place == 0 { b",\"integrated_auth_removed\":[\"" } else { b",\"" });
+            self.out.extend(name_bytes(header));
+            self.raw(b": ");
+            self.raw(scheme.as_bytes());
+            self.raw(b"\"");
+        }
+        self.raw(b"]");
+    }
+
+    fn timing(&mut self, record: &Record) {
+        let Timing { door, basic_auth, ntlm_block, rate_limit, inspection, forwarding, head, total } = record.timing;
+        let hash = record.auth.hash_micros;
+        let fields: [(&[u8], Option<u64>); 9] = [
+            (b"\"door_us\":", door),
+            (b"\"basic_auth_us\":", basic_auth),
+            (b"\"hash_us\":", hash),
+            (b"\"ntlm_block_us\":", ntlm_block),
+            (b"\"rate_limit_us\":", rate_limit),
+            (b"\"inspection_us\":", inspection),
+            (b"\"forwarding_us\":", forwarding),
+            (b"\"head_us\":", head),
+            (b"\"total_us\":", total),
+        ];
+        self.raw(b",\"timing\":");
+        let mut separator = b'{';
+        for (key, value) in fields {
+            if let Some(value) = value {
+                self.out.push(separator);
+                separator = b',';
+                self.count(key, value);
+            }
+        }
+        if separator == b'{' {
+            self.out.push(b'{');
+        }
+        self.out.push(b'}');
+    }
+
+    fn rest(&mut self, record: &Record) {
+        if let Some(site) = &record.site {
+            self.word(b",\"site\":", site);
+        }
+        if let Some(map) = &record.map {
+            self.word(b",\"map\":", map);
+        }
+        if !record.integrated_removed.is_empty() {
+            self.integrated(&record.integrated_removed);
+        }
+        if record.rate_would_limit {
+            self.raw(b",\"rate_would_limit\":true");
+        }
+        if !record.notes.is_empty() {
+            self.words(b",\"notes\":", "notes", record.notes.iter().copied());
+        }
+        if !self.truncated.is_empty() {
+            let truncated = std::mem::take(&mut self.truncated);
+            self.words(b",\"truncated\":", "truncated", truncated.into_iter());
+        }
+        schema(self.out);
+    }
+}
+
+/// `event.outcome`, the Elastic Common Schema's three words: did the client get what it asked for?
+fn outcome(record: &Record) -> &'static str {
+    match (record.decision.action, record.ended) {
+        (Action::Deny | Action::Challenge, _) => "failure",
+        (Action::Abort, _) | (_, Ended::ClientGone) => "unknown",
+        (_, Ended::BackendBroken | Ended::Cut) => "failure",
+        (Action::Allow | Action::Redirect | Action::Mask, _) => {
+            if record.status.is_some_and(|status| status >= 400) {
+                "failure"
+            } else {
+                "success"
+            }
+        }
+    }
+}
+
+/// Variables that repeat what another one held.
+fn derived(variable: &str) -> bool {
+    let name = variable.trim_start_matches(['&', '!']).as_bytes();
+    let begins = |with: &[u8]| name.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
+    begins(b"MATCHED_VAR") || (begins(b"TX:") && name.get(3).is_some_and(u8::is_ascii_digit))
+}
+
+/// Whether `text` holds the beginning of `part`, in any letter case.
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    let part = &part[..part.len().min(64)];
+    !part.is_empty() && window(text).windows(part.len()).any(|window| window.eq_ignore_ascii_case(part))
+}
+
+/// The bytes of a header's name as it stands in a record: lower case, no byte that a name cannot have.
+fn name_bytes(name: &str) -> impl Iterator<Item = u8> {
+    let name = if name.is_empty() { "_" } else { name };
+    name.bytes().take(256).map(|b| match b.to_ascii_lowercase() {
+        b if b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b) => b,
+        _ => b'_',
+    })
+}
+
+fn same_name(a: &str, b: &str) -> bool {
+    a == b || name_bytes(a).eq(name_bytes(b))
+}
+
+/// The last place at or before `at` that does not split a character.
+fn boundary(text: &[u8], at: usize) -> usize {
+    let mut place = at.min(text.len());
+    for _ in 0..3 {
+        match text.get(place) {
+            Some(byte) if byte & 0xc0 == 0x80 && place > 0 => place -= 1,
+            _ => return place,
+        }
+    }
+    place
+}
+
+/// Appends a number in decimal.
+pub(crate) fn number(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn signed(out: &mut Vec<u8>, value: i64) {
+    if value < 0 {
+        out.push(b'-');
+    }
+    number(out, value.unsigned_abs());
+}
+
+/// Appends a time as [`crate::clock::rfc3339`] writes it, without allocating.
+fn time(out: &mut Vec<u8>, unix_micros: u64) {
+    let stamp = i64::try_from(unix_micros).ok().and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok()).unwrap_or_default();
+    let civil = jiff::tz::Offset::UTC.to_datetime(stamp);
+    let parts = [
+        (u64::from(civil.year().unsigned_abs()), 4, b'-'),
+        (u64::from(civil.month().unsigned_abs()), 2, b'-'),
+        (u64::from(civil.day().unsigned_abs()), 2, b'T'),
+        (u64::from(civil.hour().unsigned_abs()), 2, b':'),
+        (u64::from(civil.minute().unsigned_abs()), 2, b':'),
+        (u64::from(civil.second().unsigned_abs()), 2, b'.'),
+        (unix_micros % 1_000_000, 6, b'Z'),
+    ];
+    for (value, width, end) in parts {
+        let mut divisor = 10u64.pow(width - 1);
+        while divisor > 0 {
+            out.push(b'0' + (value / divisor % 10) as u8);
+            divisor /= 10;
+        }
+        out.push(end);
+    }
+}

@@ -1,0 +1,13 @@
+//! Who a person is: password files, group files, password hashes. Pure: no policy, no runtime.
+
+pub mod apr1;
+pub mod edit;
+pub mod groups;
+pub mod hash;
+pub mod htpasswd;
+mod lines;
+pub mod password;
+
+pub use groups::Groups;
+pub use hash::{Hash, Scheme};
+pub use htpasswd::{User, Users};
