@@ -2,17 +2,16 @@
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
 mod backend;
-mod deep;
-mod floors;
-mod gateway;
-mod tricks;
-mod walk;
 mod certificates;
 mod check;
+mod deep;
 mod deeper_upstream;
 mod floors;
+mod gateway;
 mod policy;
 mod tls;
 mod tools;
+mod tricks;
 mod upstream;
+mod walk;
 mod wire;

@@ -6,6 +6,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -261,30 +262,48 @@ to = "app/other/"
 /// What shows that a connection is still in step: asked after every trick that leaves it open.
 const SENTINEL: &[u8] = b"GET /in-step HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n";
 
-/// Plays one trick; gives the answers, and the client's port.
-async fn play(trick: &Trick, gateway: SocketAddr) -> (Vec<Answer>, u16) {
-    let mut client = connect(gateway).await;
-    let port = client.stream.local_addr().unwrap().port();
-    client.send(&trick.send).await;
-    if trick.hangup {
-        client.stream.shutdown().await.unwrap();
-    }
-    let mut answers = Vec::new();
-    if !trick.close {
-        for _ in &trick.answers {
-            answers.extend(client.answer().await);
-        }
-        client.send(SENTINEL).await;
-    }
-    answers.extend(client.answers().await);
-    (answers, port)
+/// No trick takes longer; less than the harness waits, so that a trick that hangs is named like any other that fails.
+const TRICK_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// What a trick led to.
+struct Played {
+    answers: Vec<Answer>,
+    port: u16,
+    /// Something that should have come did not.
+    hung: bool,
 }
 
-fn judge(trick: &Trick, answers: &[Answer], seen: &[Seen]) -> Vec<String> {
+async fn play(trick: &Trick, gateway: SocketAddr) -> Played {
+    let mut client = connect(gateway).await;
+    let port = client.stream.local_addr().unwrap().port();
+    let mut answers = Vec::new();
+    let all = async {
+        client.send(&trick.send).await;
+        if trick.hangup {
+            client.stream.shutdown().await.unwrap();
+        }
+        if !trick.close {
+            for _ in &trick.answers {
+                answers.extend(client.answer().await);
+            }
+            client.send(SENTINEL).await;
+        }
+        while let Some(answer) = client.answer().await {
+            answers.push(answer);
+        }
+    };
+    let hung = tokio::time::timeout(TRICK_TIMEOUT, all).await.is_err();
+    Played { answers, port, hung }
+}
+
+fn judge(trick: &Trick, played: &Played, seen: &[Seen]) -> Vec<String> {
     let mut wrong = Vec::new();
+    if played.hung {
+        wrong.push("the connection neither went on nor ended".to_owned());
+    }
     let mut expected = trick.answers.clone();
     expected.extend((!trick.close).then_some(200));
-    let got: Vec<u16> = answers.iter().map(|a| a.status).collect();
+    let got: Vec<u16> = played.answers.iter().map(|a| a.status).collect();
     if got != expected {
         wrong.push(format!("answered {got:?} instead of {expected:?}"));
     }
@@ -353,15 +372,15 @@ fn no_trick_shows_a_backend_a_request_that_was_not_answered_for_or_a_spoofed_ide
         let mut wrong = Vec::new();
         let mut ports = std::collections::BTreeMap::new();
         for trick in &tricks {
-            let (answers, port) = play(trick, gate.plain).await;
+            let played = play(trick, gate.plain).await;
             let seen = recorder.take();
-            let mut found = judge(trick, &answers, &seen);
+            let mut found = judge(trick, &played, &seen);
             found.extend(seen.iter().flat_map(invariants));
             if !found.is_empty() {
                 wrong.push(format!("{}:\n  {}", trick.name, found.join("\n  ")));
             }
             let count = trick.answers.iter().filter(|s| **s >= 200).count() + trick.silent + usize::from(!trick.close);
-            let (names, all) = ports.entry(port).or_insert((Vec::new(), 0));
+            let (names, all) = ports.entry(played.port).or_insert((Vec::new(), 0));
             names.push(&trick.name);
             *all += count;
         }
