@@ -66,10 +66,17 @@ fn is_spoken_for(name: &str) -> bool {
     matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't')) && NAMES.iter().any(|known| same(name, known))
 }
 
-/// The kind of upgrade a client asks for, where both headers say so (RFC 9110 section 7.8).
+/// The kind of upgrade a client asks for, where both headers say so (RFC 9110 section 7.8). Never to another HTTP or to TLS: behind
+/// such a 101 would come requests that no layer sees.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let asked = connection_names(headers).any(|name| name.eq_ignore_ascii_case("upgrade"));
-    headers.get(UPGRADE).filter(|_| asked).cloned()
+    let mut all = headers.get_all(UPGRADE).iter();
+    let only = all.next().filter(|_| asked && all.next().is_none())?;
+    let carries_requests = |protocol: &str| {
+        let name = protocol.split('/').next().unwrap_or_default().trim().to_ascii_lowercase();
+        matches!(name.as_str(), "h2c" | "h2" | "h3" | "http" | "tls" | "")
+    };
+    (!only.to_str().ok()?.split(',').any(carries_requests)).then(|| only.clone())
 }
 
 fn connection_names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -96,7 +103,8 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
 /// `Loop` when our pseudonym stands in `Via`, or too many others do.
 pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, pseudonym: &str, host: HeaderValue) -> Result<(), Refusal> {
     check_loop(&request.headers, pseudonym)?;
-    let upgrade = if mapped.map.upgrades { upgrade(&request.headers) } else { None };
+    // The wire holds the connection ready only where an upgrade may be granted at all: HTTP/1.1, no body.
+    let upgrade = if mapped.map.upgrades && request.upgrade.is_some() { upgrade(&request.headers) } else { None };
     let headers = &mut request.headers;
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
