@@ -327,7 +327,7 @@ fn with_text(text: &str) -> Vec<(&'static str, Record)> {
     put("canonical_path", &|r| r.canonical_path = Some(text.into()));
     put("query", &|r| r.query = Some(text.into()));
     put("user-agent", &|r| r.headers[0].1 = text.as_bytes().to_vec().into());
-    put("referer", &|r| r.headers[0] = ("referer".into(), text.into()));
+    put("referer", &|r| r.headers[0] = ("referer".into(), text.as_bytes().to_vec().into()));
     put("integrated", &|r| r.integrated_removed = vec![text.into()]);
     put("message", &|r| r.rules[0].message = text.into());
     put("tag", &|r| r.rules[0].tags = vec![text.into()]);
