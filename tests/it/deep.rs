@@ -328,7 +328,8 @@ fn files_of_apaches_htpasswd_mean_the_same_to_apache_and_to_the_gateway() {
     let users = users.join("\n") + "\n";
     let groups = "staff: alice\nother: carol\n";
     let (requires, rows) = table();
-    let named = |require: &str| require.replace("<user>", &known.join(" "));
+    let all_known = known.join(" ");
+    let named = |require: &str| require.replace("<user>", &all_known);
     let locations: String = requires
         .iter()
         .enumerate()

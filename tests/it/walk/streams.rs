@@ -152,7 +152,7 @@ fn a_client_that_hangs_up_leaves_a_record_wherever_it_was() {
     run(async {
         let head = Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc".into());
         let backend = Backend::start(move |r| match r.head().contains("/body") {
-            true => early([head.clone(), Step::Wait(Duration::from_secs(30))]),
+            true => script([head.clone(), Step::Wait(Duration::from_secs(30))]),
             false => script([Step::Wait(Duration::from_secs(30))]),
         })
         .await;
