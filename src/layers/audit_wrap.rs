@@ -288,9 +288,7 @@ mod tests {
                 tls: None,
                 attachments: Default::default(),
             };
-            let mut headers = HeaderMap::new();
-            headers.insert("user-agent", "curl/8".parse().unwrap());
-            headers.insert("cookie", "sid=1".parse().unwrap());
+            let headers = [(&b"User-Agent"[..], &b"curl/8"[..]), (b"Cookie", b"sid=1")];
             let received = Moment::now();
             let mut request = Request {
                 id: EventId::new(received, 1),
@@ -298,10 +296,10 @@ mod tests {
                 peer: Arc::new(peer),
                 version: Version::HTTP_11,
                 method: method.clone(),
-                raw: RawHead::from_parts(method.as_str().as_bytes(), target, b"HTTP/1.1", std::iter::empty()),
+                raw: RawHead::from_parts(method.as_str().as_bytes(), target, b"HTTP/1.1", headers.into_iter()),
                 target: Bytes::from_static(target),
                 authority: Some(Bytes::from_static(b"example.com")),
-                headers,
+                headers: HeaderMap::new(),
                 body: Body::full("12345"),
                 refusal: None,
                 upgrade: None,
