@@ -41,29 +41,32 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
-/// Headers by which applications let a proxy speak for the client or for the address: never the client's own. Underscores
-/// count as hyphens, since CGI and its heirs make them the same.
+/// Headers by which applications let a proxy speak for the client, its login or the address: never the client's own. All of
+/// `X-Forwarded-*`, since `-User`, `-Email` or `-Client-Cert` name whoever logged in at other proxies. Any mark counts as a
+/// hyphen, since CGI and its heirs make them the same; `Proxy` becomes their HTTP_PROXY (CVE-2016-5385).
 fn is_spoken_for(name: &str) -> bool {
-    const NAMES: [&str; 16] = [
+    const PREFIX: &str = "x-forwarded-";
+    const NAMES: [&str; 15] = [
         "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-forwarded-server",
-        "x-forwarded-port",
-        "x-forwarded-scheme",
-        "x-forwarded-ssl",
-        "x-forwarded-prefix",
-        "x-real-ip",
+        "front-end-https",
+        "proxy",
+        "remote-user",
         "true-client-ip",
         "x-client-ip",
         "x-cluster-client-ip",
-        "x-original-url",
-        "x-rewrite-url",
+        "x-host",
+        "x-http-host-override",
         "x-original-host",
+        "x-original-url",
+        "x-real-ip",
+        "x-rewrite-url",
+        "x-url-scheme",
+        "x-webauth-user",
     ];
-    let same = |a: &str, b: &str| a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| a == b || (b == b'-' && a == b'_'));
-    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't')) && NAMES.iter().any(|known| same(name, known))
+    let same =
+        |a: &str, b: &str| a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| a == b || (b == b'-' && !a.is_ascii_alphanumeric()));
+    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'p' | b'r'))
+        && (name.get(..PREFIX.len()).is_some_and(|start| same(start, PREFIX)) || NAMES.iter().any(|known| same(name, known)))
 }
 
 /// The kind of upgrade a client asks for, where both headers say so (RFC 9110 section 7.8). Never to another HTTP or to TLS: behind
@@ -227,7 +230,7 @@ mod tests {
     #[test]
     fn underscore_twins_of_forwarding_headers_go_too() {
         let mut headers = HeaderMap::new();
-        for name in ["x_forwarded_for", "x-forwarded_for", "x-real-ip", "forwarded", "x-kept"] {
+        for name in ["x_forwarded_for", "x-forwarded.user", "x-real-ip", "forwarded", "proxy", "x-kept"] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
         }
         remove_where(&mut headers, is_spoken_for);
