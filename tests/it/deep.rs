@@ -1,5 +1,6 @@
 //! The gateway between programs of others: real nginx and Apache behind it, curl, h2load and openssl before it.
 //! These run only where `PORTCULLIS_DEEP=1` is set.
+#![allow(clippy::print_stdout, reason = "a test says why it skips")]
 
 use crate::gateway::{ALICE, Gate, ask, get, open_site, run, site};
 use crate::tools::tool;
