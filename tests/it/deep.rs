@@ -114,8 +114,19 @@ fn apache(program: &Path, locations: &str, files: &[(&str, &str)]) -> Server {
         }
         let modules = apache_modules().expect("Apache's modules");
         let all = [
-            "mpm_event", "mpm_prefork", "authn_core", "authn_file", "auth_basic", "authz_core", "authz_user", "authz_groupfile", "authz_host",
-            "alias", "dir", "mime", "unixd",
+            "mpm_event",
+            "mpm_prefork",
+            "authn_core",
+            "authn_file",
+            "auth_basic",
+            "authz_core",
+            "authz_user",
+            "authz_groupfile",
+            "authz_host",
+            "alias",
+            "dir",
+            "mime",
+            "unixd",
         ];
         // One engine is enough, and what is built in needs no file.
         let engine = if modules.join("mod_mpm_event.so").exists() { "mpm_prefork" } else { "" };
@@ -349,7 +360,8 @@ fn files_of_apaches_htpasswd_mean_the_same_to_apache_and_to_the_gateway() {
             .map(|(n, require)| {
                 let list: Vec<String> = named(require).split(" | ").map(|r| format!("{r:?}")).collect();
                 // Mixing addresses with users is written as it is meant.
-                let list = if require.contains(" | ip") { format!("{{ any = [{}] }}", list.join(", ")) } else { format!("[{}]", list.join(", ")) };
+                let list =
+                    if require.contains(" | ip") { format!("{{ any = [{}] }}", list.join(", ")) } else { format!("[{}]", list.join(", ")) };
                 format!("[[site.map]]\npath = \"/r{n}\"\nto = \"app/\"\nrequire = {list}\n").replace("to = \"app/\"", "to = \"app\"")
             })
             .collect();
@@ -366,19 +378,20 @@ fn files_of_apaches_htpasswd_mean_the_same_to_apache_and_to_the_gateway() {
                 _ => vec![""],
             };
             for scheme in schemes {
-                let filled = row.login.as_ref().map(|(user, pass)| {
-                    (user.replace("<user>", scheme), pass.replace("<password>", &password(scheme)))
-                });
+                let filled =
+                    row.login.as_ref().map(|(user, pass)| (user.replace("<user>", scheme), pass.replace("<password>", &password(scheme))));
                 let header = filled.as_ref().map_or_else(String::new, |(user, pass)| {
                     use base64::Engine as _;
                     format!("Authorization: Basic {}\r\n", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{pass}")))
                 });
                 let path = format!("/r{}", row.require);
-                let (theirs, own) = (ask(server.address, get(&path, &header)).await.status, ask(gate.plain, get(&path, &header)).await.status);
+                let (theirs, own) =
+                    (ask(server.address, get(&path, &header)).await.status, ask(gate.plain, get(&path, &header)).await.status);
                 asked += 1;
                 if (theirs, own) != (row.apache, row.own) {
                     let require = &requires[row.require];
-                    wrong.push(format!("{require}: {filled:?}: Apache {theirs} (expected {}), we {own} (expected {})", row.apache, row.own));
+                    wrong
+                        .push(format!("{require}: {filled:?}: Apache {theirs} (expected {}), we {own} (expected {})", row.apache, row.own));
                 }
             }
         }

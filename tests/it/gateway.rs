@@ -42,7 +42,8 @@ pub(crate) const WRONG: &str = "Authorization: Basic YWxpY2U6d3Jvbmc=\r\n";
 /// What stands before a test's own policy, which may have its own `[auth]`, `[inspection]` and `[limits]`.
 const LISTENERS: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
                          [audit]\ndirectory = \"audit\"\n";
-const AUTH: &str = "[auth]\nusers = \"htpasswd\"\ngroups = \"groups\"\nrealm = \"Example Inc.\"\ndangerously_allow_basic_over_http = true\n";
+const AUTH: &str =
+    "[auth]\nusers = \"htpasswd\"\ngroups = \"groups\"\nrealm = \"Example Inc.\"\ndangerously_allow_basic_over_http = true\n";
 const INSPECTION: &str = "[inspection]\nmode = \"off\"\n";
 const LIMITS: &str = "[limits]\ndrain_timeout_seconds = 5\n";
 

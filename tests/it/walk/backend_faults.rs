@@ -55,7 +55,8 @@ fn a_backend_that_answers_garbage_or_nothing_is_502() {
 #[test]
 fn an_answer_that_breaks_off_is_not_passed_off_as_whole() {
     run(async {
-        let backend = Backend::start(|_| script([Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc".into()), Step::Close])).await;
+        let backend =
+            Backend::start(|_| script([Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc".into()), Step::Close])).await;
         let gate = Gate::start(&policy(backend.address, ""));
         let mut client = connect(gate.plain).await;
         client.send(get("/b", "")).await;
@@ -68,7 +69,15 @@ fn an_answer_that_breaks_off_is_not_passed_off_as_whole() {
 #[test]
 fn an_http_1_0_backend_that_ends_its_answer_by_closing_works() {
     run(async {
-        let backend = Backend::start(|_| script([Step::Send(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nold but ".into()), Step::Wait(Duration::from_millis(50)), Step::Send(b"good".into()), Step::Close])).await;
+        let backend = Backend::start(|_| {
+            script([
+                Step::Send(b"HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nold but ".into()),
+                Step::Wait(Duration::from_millis(50)),
+                Step::Send(b"good".into()),
+                Step::Close,
+            ])
+        })
+        .await;
         let gate = Gate::start(&policy(backend.address, ""));
         let mut client = connect(gate.plain).await;
         for _ in 0..2 {
@@ -109,7 +118,10 @@ fn a_large_upload_streams_past_inspection_that_does_not_want_it() {
         let backend = Backend::start(|_| ok("got it")).await;
         let gate = Gate::start(&format!("[inspection]\nmode = \"block\"\n{}", policy(backend.address, "")));
         let body = vec![0xa5_u8; 20 << 20];
-        let head = format!("PUT /u HTTP/1.1\r\nHost: app.test\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let head = format!(
+            "PUT /u HTTP/1.1\r\nHost: app.test\r\nContent-Type: application/octet-stream\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
         let answer = ask(gate.plain, [head.into_bytes(), body.clone()].concat()).await;
         assert_eq!((answer.status, answer.text()), (200, "got it"));
         assert!(backend.requests()[0].body == body);

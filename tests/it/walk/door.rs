@@ -81,7 +81,8 @@ fn http2_identity_headers_are_the_gateways_own() {
 fn https_only_refuses_plain_http_before_any_challenge() {
     run(async {
         let backend = Backend::start(|_| ok("x")).await;
-        let text = format!("{}[[site.map]]\npath = \"/\"\nto = \"app/\"\n", site(backend.address, "require = [\"valid-user\"]\nhttps = \"only\""));
+        let text =
+            format!("{}[[site.map]]\npath = \"/\"\nto = \"app/\"\n", site(backend.address, "require = [\"valid-user\"]\nhttps = \"only\""));
         let gate = Gate::start(&text);
         let answer = ask(gate.plain, get("/only", "")).await;
         assert_eq!((answer.status, answer.header("www-authenticate")), (403, ""));

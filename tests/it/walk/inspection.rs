@@ -10,7 +10,9 @@ fn a_rule_refuses_with_403_and_the_record_names_it() {
     run(async {
         let backend = Backend::start(|_| ok("x")).await;
         let gate = Gate::start(&format!("{BLOCK}{}", open_site(backend.address, "")));
-        for (path, query) in [("/sql", "?id=1'+UNION+SELECT+a+FROM+b--"), ("/xss", "?q=<script>alert(1)</script>"), ("/cmd", "?f=;cat+/etc/passwd")] {
+        for (path, query) in
+            [("/sql", "?id=1'+UNION+SELECT+a+FROM+b--"), ("/xss", "?q=<script>alert(1)</script>"), ("/cmd", "?f=;cat+/etc/passwd")]
+        {
             let answer = ask(gate.plain, get(&format!("{path}{query}"), "")).await;
             assert_eq!(answer.status, 403, "{path}");
             let record = gate.record(path).await;
@@ -87,8 +89,7 @@ fn detect_mode_changes_no_byte_on_either_side() {
                 client_side.push((undated(&answer.head), answer.body));
             }
             let own = backend.address.to_string();
-            let backend_side: Vec<_> =
-                backend.requests().into_iter().map(|r| (r.head().replace(&own, "backend"), r.body)).collect();
+            let backend_side: Vec<_> = backend.requests().into_iter().map(|r| (r.head().replace(&own, "backend"), r.body)).collect();
             assert_eq!(backend_side.len(), requests.len());
             if mode == "detect" {
                 let found = gate.record("/f").await;

@@ -109,7 +109,10 @@ fn a_failed_handshake_leaves_a_record() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         let records = gate.records();
-        assert_eq!((&records[0]["event"]["kind"], &records[0]["decision"]["reason"]), (&"connection".into(), &"tls_handshake_failed".into()));
+        assert_eq!(
+            (&records[0]["event"]["kind"], &records[0]["decision"]["reason"]),
+            (&"connection".into(), &"tls_handshake_failed".into())
+        );
     });
 }
 

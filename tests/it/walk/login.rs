@@ -11,9 +11,15 @@ fn the_challenge_names_the_realm_and_the_character_set() {
     run(async {
         let backend = Backend::start(|_| ok("x")).await;
         let gate = Gate::start(&open_site(backend.address, "require = [\"valid-user\"]"));
-        for (path, headers) in [("/none", ""), ("/wrong", WRONG), ("/odd", "Authorization: Basic !!!\r\n"), ("/bearer", "Authorization: Bearer x\r\n")] {
+        for (path, headers) in
+            [("/none", ""), ("/wrong", WRONG), ("/odd", "Authorization: Basic !!!\r\n"), ("/bearer", "Authorization: Bearer x\r\n")]
+        {
             let answer = ask(gate.plain, get(path, headers)).await;
-            assert_eq!((answer.status, answer.header("www-authenticate")), (401, "Basic realm=\"Example Inc.\", charset=\"UTF-8\""), "{path}");
+            assert_eq!(
+                (answer.status, answer.header("www-authenticate")),
+                (401, "Basic realm=\"Example Inc.\", charset=\"UTF-8\""),
+                "{path}"
+            );
         }
         assert_eq!(gate.decision("/none").await, ["basic_auth", "challenge", "credentials_missing"]);
         assert_eq!(gate.decision("/wrong").await, ["basic_auth", "challenge", "credentials_wrong"]);
@@ -175,10 +181,7 @@ fn integrated_challenges_are_removed_and_the_others_kept() {
         let gate = Gate::start(&open_site(backend.address, ""));
         let got = ask(gate.plain, get("/c", "")).await;
         assert_eq!(got.status, 401);
-        assert_eq!(
-            got.headers("www-authenticate"),
-            ["Basic realm=\"a, NTLM b\"", "Digest realm=\"d\", nonce=\"n\", Bearer realm=\"b\""]
-        );
+        assert_eq!(got.headers("www-authenticate"), ["Basic realm=\"a, NTLM b\"", "Digest realm=\"d\", nonce=\"n\", Bearer realm=\"b\""]);
         assert_eq!(got.header("proxy-authenticate"), "");
         assert_eq!(gate.record("/c").await["integrated_auth_removed"].as_array().unwrap().len(), 4);
     });
@@ -197,7 +200,8 @@ fn a_401_left_without_a_challenge_is_502() {
 #[test]
 fn a_backends_basic_challenge_behind_a_consumed_login_is_a_conflict() {
     run(async {
-        let backend = Backend::start(|_| raw("HTTP/1.1 401 No\r\nContent-Length: 2\r\nWWW-Authenticate: Basic realm=\"inner\"\r\n\r\nno")).await;
+        let backend =
+            Backend::start(|_| raw("HTTP/1.1 401 No\r\nContent-Length: 2\r\nWWW-Authenticate: Basic realm=\"inner\"\r\n\r\nno")).await;
         let gate = Gate::start(&open_site(backend.address, "require = [\"valid-user\"]"));
         let answer = ask(gate.plain, get("/b", ALICE)).await;
         assert_eq!((answer.status, answer.header("www-authenticate")), (502, ""));

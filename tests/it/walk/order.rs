@@ -26,7 +26,8 @@ fn each_layer_refuses_before_the_next_one_looks() {
         let (status, decision) = send("wire", "GET /wire HTTP/1.1\r\nHost: no.test\r\nHost: no.test\r\n\r\n".into()).await;
         assert_eq!((status, decision), (400, both("wire", "deny", "bad_host")));
         // door before login: a method that is not allowed, by a stranger
-        let (status, decision) = send("door", "PUT /door HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into()).await;
+        let (status, decision) =
+            send("door", "PUT /door HTTP/1.1\r\nHost: app.test\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".into()).await;
         assert_eq!((status, decision), (405, both("door", "deny", "method_not_allowed")));
         // login before inspection: no credentials and an attack
         let (status, decision) = send("login", get(&format!("/login{ATTACK}"), "")).await;
@@ -78,7 +79,10 @@ fn inspection_comes_before_forwarding() {
 fn a_path_that_does_not_exist_is_told_only_after_the_login() {
     run(async {
         let backend = Backend::start(|_| ok("x")).await;
-        let text = format!("{}[[site.map]]\npath = \"/app\"\nto = \"app/app\"\n", site(backend.address, "require = [\"group staff\"]\nhttps = \"either\""));
+        let text = format!(
+            "{}[[site.map]]\npath = \"/app\"\nto = \"app/app\"\n",
+            site(backend.address, "require = [\"group staff\"]\nhttps = \"either\"")
+        );
         let gate = Gate::start(&format!("{BLOCK}{text}"));
         assert_eq!(ask(gate.plain, get(&format!("/none{ATTACK}"), "")).await.status, 401);
         assert_eq!(ask(gate.plain, get(&format!("/none{ATTACK}"), CAROL)).await.status, 403);
@@ -97,7 +101,8 @@ fn over_the_rate_is_429_with_retry_after_and_in_log_mode_only_a_note() {
         let refused = ask(gate.plain, get("/over", "")).await;
         assert_eq!(refused.status, 429);
         assert!((1..=60).contains(&refused.header("retry-after").parse::<u64>().unwrap()));
-        let gate = Gate::start(&open_site(backend.address, "rate_limit = { requests = 1, burst = 1, period_seconds = 60, mode = \"log\" }"));
+        let gate =
+            Gate::start(&open_site(backend.address, "rate_limit = { requests = 1, burst = 1, period_seconds = 60, mode = \"log\" }"));
         for path in ["/1", "/2"] {
             assert_eq!(ask(gate.plain, get(path, "")).await.status, 200);
         }

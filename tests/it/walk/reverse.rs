@@ -24,7 +24,8 @@ fn a_masked_500_carries_the_event_id_in_the_form_asked_for_and_tells_nothing_els
             assert_eq!((page.header("server"), page.header("set-cookie")), ("", ""));
             assert_eq!((&record["decision"]["action"], &record["http"]["response"]["upstream_status_code"]), (&"mask".into(), &500.into()));
         }
-        let json: serde_json::Value = serde_json::from_slice(&ask(gate.plain, get("/j", "Accept: application/json\r\n")).await.body).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_slice(&ask(gate.plain, get("/j", "Accept: application/json\r\n")).await.body).unwrap();
         assert_eq!(json["status"], 500);
     });
 }
@@ -73,7 +74,10 @@ fn the_backends_own_names_and_paths_become_those_the_client_knows() {
             ))
         })
         .await;
-        let text = format!("{}[[site.map]]\npath = \"/outer\"\nto = \"app/inner\"\n", site(backend.address, "require = [\"all granted\"]\nhttps = \"either\""));
+        let text = format!(
+            "{}[[site.map]]\npath = \"/outer\"\nto = \"app/inner\"\n",
+            site(backend.address, "require = [\"all granted\"]\nhttps = \"either\"")
+        );
         let gate = Gate::start(&text);
         let own = format!("X-Own: {}\r\n", backend.address);
         let answer = ask_tls(gate.tls, get("/outer/x", &own)).await;
@@ -91,7 +95,9 @@ fn the_backends_own_names_and_paths_become_those_the_client_knows() {
 #[test]
 fn a_location_elsewhere_is_left_alone() {
     run(async {
-        let backend = Backend::start(|_| raw("HTTP/1.1 302 Found\r\nLocation: https://login.elsewhere.test/inner/x\r\nContent-Length: 0\r\n\r\n")).await;
+        let backend =
+            Backend::start(|_| raw("HTTP/1.1 302 Found\r\nLocation: https://login.elsewhere.test/inner/x\r\nContent-Length: 0\r\n\r\n"))
+                .await;
         let gate = Gate::start(&open_site(backend.address, ""));
         assert_eq!(ask(gate.plain, get("/", "")).await.header("location"), "https://login.elsewhere.test/inner/x");
     });

@@ -108,9 +108,8 @@ fn a_tunnel_of_a_removed_user_ends() {
         socket.next().await.unwrap().unwrap();
         std::fs::write(gate.file("htpasswd"), "bob:{SHA}nU4eI71bcnBGqeO0t9tXvY1u5oQ=\n").unwrap();
         gate.gateway().housekeeping();
-        let ended = tokio::time::timeout(portcullis::limits::REMOVED_USER_TUNNEL_TIMEOUT, async {
-            while let Some(Ok(_)) = socket.next().await {}
-        });
+        let ended =
+            tokio::time::timeout(portcullis::limits::REMOVED_USER_TUNNEL_TIMEOUT, async { while let Some(Ok(_)) = socket.next().await {} });
         ended.await.expect("the tunnel goes on");
         tunnel_end(&gate, "/t").await;
     });
@@ -119,7 +118,8 @@ fn a_tunnel_of_a_removed_user_ends() {
 #[test]
 fn a_granted_upgrade_that_was_not_asked_for_is_502() {
     run(async {
-        let backend = Backend::start(|_| crate::backend::raw("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")).await;
+        let backend =
+            Backend::start(|_| crate::backend::raw("HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n")).await;
         let gate = Gate::start(&open_site(backend.address, "upgrades = true"));
         assert_eq!(ask(gate.plain, get("/u", "")).await.status, 502);
     });
@@ -184,7 +184,8 @@ fn a_client_that_hangs_up_leaves_a_record_wherever_it_was() {
 fn a_slow_head_is_408_and_leaves_a_record() {
     run(async {
         let backend = Backend::start(|_| ok("x")).await;
-        let gate = Gate::start(&format!("[limits]\nheader_timeout_seconds = 1\nbody_timeout_seconds = 1\n{}", open_site(backend.address, "")));
+        let gate =
+            Gate::start(&format!("[limits]\nheader_timeout_seconds = 1\nbody_timeout_seconds = 1\n{}", open_site(backend.address, "")));
         let mut client = connect(gate.plain).await;
         client.send("GET /slow HTTP/1.1\r\nHost: app.test\r\n").await;
         assert_eq!(client.answer().await.unwrap().status, 408);
