@@ -225,7 +225,7 @@ pub struct Record {
     pub host: String,
     /// The path as sent, without the query.
     pub path: String,
-    /// The canonical path that decided; `None` before the door.
+    /// The canonical path that decided, where it is not the path as sent; `None` before the door.
     pub canonical_path: Option<String>,
     /// The query without its question mark.
     pub query: Option<String>,

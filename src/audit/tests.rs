@@ -13,7 +13,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -35,7 +35,7 @@ fn redactor() -> Redactor {
 }
 
 fn peer(remote: &str, local: &str, tls: Option<TlsSession>) -> Arc<Peer> {
-    Arc::new(Peer { remote: remote.parse().unwrap(), local: local.parse().unwrap(), connection: 3, tls, attachments: Mutex::default() })
+    Arc::new(Peer { tls, ..Peer::new(remote.parse().unwrap(), local.parse().unwrap(), 3) })
 }
 
 fn tls(server_name: &str) -> TlsSession {

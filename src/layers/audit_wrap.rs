@@ -281,13 +281,7 @@ mod tests {
         }
 
         fn open(&self, method: &Method, target: &'static [u8]) -> (Request, OpenRecord) {
-            let peer = Peer {
-                remote: "192.0.2.1:4000".parse().unwrap(),
-                local: "192.0.2.2:443".parse().unwrap(),
-                connection: 1,
-                tls: None,
-                attachments: Default::default(),
-            };
+            let peer = Peer::new("192.0.2.1:4000".parse().unwrap(), "192.0.2.2:443".parse().unwrap(), 1);
             let headers = [(&b"User-Agent"[..], &b"curl/8"[..]), (b"Cookie", b"sid=1")];
             let received = Moment::now();
             let mut request = Request {

@@ -1,5 +1,6 @@
 //! The one integration test binary. Each module says in its first line what belongs there.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
+#![allow(clippy::print_stdout, reason = "a skipped test says why")]
 
 mod apache;
 mod auth_apache;

@@ -7,7 +7,7 @@ use crate::clock::Moment;
 use crate::message::{EventId, Peer};
 use crate::refusal::Layer;
 use clap::Parser;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 /// Three requests: carol allowed, a stranger challenged, an attack of 203.0.113.9 denied.
 fn trail(records: impl Fn(&mut Record, usize)) -> tempfile::TempDir {
@@ -16,7 +16,7 @@ fn trail(records: impl Fn(&mut Record, usize)) -> tempfile::TempDir {
     for place in 0..3 {
         let now = Moment::now();
         let remote = if place == 2 { "203.0.113.9:1" } else { "192.0.2.1:1" }.parse().unwrap();
-        let peer = Peer { remote, local: "192.0.2.2:443".parse().unwrap(), connection: 1, tls: None, attachments: Mutex::default() };
+        let peer = Peer::new(remote, "192.0.2.2:443".parse().unwrap(), 1);
         let mut record = Record::new(EventId::new(now, place as u128), now, Arc::new(peer));
         record.method = "GET".into();
         record.host = "mail.example.com".into();

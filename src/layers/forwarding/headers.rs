@@ -100,12 +100,38 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
     remove_where(headers, is_hop_by_hop);
 }
 
-/// Makes a client's headers a backend's.
+/// What the gateway calls itself, ready as header values.
+#[derive(Debug)]
+pub(super) struct OwnName {
+    pseudonym: String,
+    server: HeaderValue,
+    via: [HeaderValue; 3],
+}
+
+impl OwnName {
+    /// `pseudonym` is a token, as the policy has checked.
+    pub(super) fn new(pseudonym: &str) -> Self {
+        let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("portcullis"));
+        let via = ["1.0", "1.1", "2.0"].map(|version| value(format!("{version} {pseudonym}")));
+        Self { pseudonym: pseudonym.to_owned(), server: value(pseudonym.to_owned()), via }
+    }
+
+    fn via(&self, received: Version) -> HeaderValue {
+        let [first, second, third] = &self.via;
+        match received {
+            Version::HTTP_10 => first.clone(),
+            Version::HTTP_2 => third.clone(),
+            _ => second.clone(),
+        }
+    }
+}
+
+/// Makes a client's headers a backend's. `host` is the Host that the client sent.
 ///
 /// # Errors
 /// `Loop` when our pseudonym stands in `Via`, or too many others do.
-pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, pseudonym: &str, host: HeaderValue) -> Result<(), Refusal> {
-    check_loop(&request.headers, pseudonym)?;
+pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, own: &OwnName, host: HeaderValue) -> Result<(), Refusal> {
+    check_loop(&request.headers, &own.pseudonym)?;
     // The wire holds the connection ready only where an upgrade may be granted at all: HTTP/1.1, no body.
     let upgrade = if mapped.map.upgrades && request.upgrade.is_some() { upgrade(&request.headers) } else { None };
     let headers = &mut request.headers;
@@ -113,14 +139,16 @@ pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, pseudonym: &str
     headers.remove(EXPECT);
     let before = if mapped.trusted_peer { vouched(headers) } else { None };
     remove_where(headers, is_spoken_for);
-    let peer = request.peer.remote.ip().to_canonical();
-    let list = before.map_or_else(|| peer.to_string(), |list| format!("{list}, {peer}"));
-    set(headers, X_FORWARDED_FOR, &list);
-    set(headers, X_FORWARDED_HOST, &mapped.authority);
+    let peer = &request.peer.remote_text;
+    match before {
+        None => drop(headers.insert(X_FORWARDED_FOR, peer.clone())),
+        Some(list) => set(headers, X_FORWARDED_FOR, &format!("{list}, {}", peer.to_str().unwrap_or("unknown"))),
+    }
+    headers.insert(X_FORWARDED_HOST, host.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(mapped.scheme()));
-    set(headers, X_FORWARDED_SERVER, pseudonym);
-    set(headers, FORWARDED, &forwarded(mapped));
-    append_via(headers, request.version, pseudonym);
+    headers.insert(X_FORWARDED_SERVER, own.server.clone());
+    set(headers, FORWARDED, &forwarded(mapped, peer));
+    headers.append(VIA, own.via(request.version));
     headers.insert(HOST, host);
     if let Some(protocol) = upgrade {
         headers.insert(UPGRADE, protocol);
@@ -163,43 +191,35 @@ fn vouched(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Our element of `Forwarded` (RFC 7239); earlier ones are not repeated, since their syntax is not checked.
-fn forwarded(mapped: &Mapped) -> String {
+fn forwarded(mapped: &Mapped, peer: &HeaderValue) -> String {
     let mut out = String::with_capacity(96);
-    let _ = match mapped.address {
-        IpAddr::V4(ip) => write!(out, "for={ip}"),
-        IpAddr::V6(ip) => write!(out, "for=\"[{ip}]\""),
-    };
-    let _ = write!(out, ";host=\"{}\";proto={}", mapped.authority, mapped.scheme());
+    match (mapped.trusted_peer, mapped.address) {
+        (false, IpAddr::V4(_)) => {
+            out.push_str("for=");
+            out.push_str(peer.to_str().unwrap_or("unknown"));
+        }
+        // Writing to a String does not fail.
+        (_, IpAddr::V4(ip)) => drop(write!(out, "for={ip}")),
+        (_, IpAddr::V6(ip)) => drop(write!(out, "for=\"[{ip}]\"")),
+    }
+    out.push_str(";host=\"");
+    out.push_str(&mapped.authority);
+    out.push_str("\";proto=");
+    out.push_str(mapped.scheme());
     out
 }
 
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2.0",
-        _ => "1.1",
-    }
-}
-
-fn append_via(headers: &mut HeaderMap, received: Version, pseudonym: &str) {
-    if let Ok(value) = HeaderValue::try_from(format!("{} {pseudonym}", version(received))) {
-        headers.append(VIA, value);
-    }
-}
-
 /// Makes a backend's headers a client's: hop-by-hop ones removed, `Via` as the map says.
-pub(super) fn to_client(headers: &mut HeaderMap, via: Via, answered: Version, pseudonym: &str) {
+pub(super) fn to_client(headers: &mut HeaderMap, via: Via, answered: Version, own: &OwnName) {
     remove_hop_by_hop(headers);
     match via {
         Via::Off => {}
         Via::Block => drop(headers.remove(VIA)),
-        Via::On => append_via(headers, answered, pseudonym),
+        Via::On => drop(headers.append(VIA, own.via(answered))),
         Via::Full => {
-            if let Ok(value) =
-                HeaderValue::try_from(format!("{} {pseudonym} (Portcullis/{})", version(answered), env!("CARGO_PKG_VERSION")))
-            {
-                headers.append(VIA, value);
-            }
+            let short = own.via(answered);
+            let full = format!("{} (Portcullis/{})", short.to_str().unwrap_or_default(), env!("CARGO_PKG_VERSION"));
+            headers.append(VIA, HeaderValue::try_from(full).unwrap_or(short));
         }
     }
 }
