@@ -14,7 +14,7 @@ use crate::audit::{Redactor, Settings as TrailSettings, Trail};
 use crate::clock::Moment;
 use crate::diagnostic::Diagnostic;
 use crate::layers::basic_auth::FileChange;
-use crate::layers::error_mask::ErrorMask;
+use crate::layers::error_mask::page_mistake;
 use crate::limits;
 use crate::policy::{self, Policy};
 use crate::stack::{Shared, Stack};
@@ -101,9 +101,7 @@ fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec
     let (tls, found) =
         if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
     sort(found, &mut mistakes);
-    if let Err(found) = ErrorMask::new(&policy) {
-        mistakes.push(Diagnostic::file(&policy.path, found, "make the page readable, or leave out `pages`"));
-    }
+    mistakes.extend(policy.pages.as_deref().and_then(page_mistake));
     if let Err(found) = Upstreams::new(&policy) {
         mistakes.extend(found);
     }
