@@ -138,6 +138,11 @@ impl Gateway {
         let Prepared { policy, shared, tls, .. } = prepared;
         let system = |what: &str, e: &dyn std::fmt::Display| StartError::System(format!("{what}: {e}"));
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Shared ports would let a second gateway start beside the first unseen; a bind without sharing finds it. All of this
+        // comes before the trail is opened, so that a second start by mistake leaves the first one's files alone.
+        for address in policy.listeners.iter().map(|l| l.address).chain(policy.admin.iter().map(|a| a.address)) {
+            probe(address).map_err(|e| system(&address.to_string(), &e))?;
+        }
         let trail = trail_settings(&policy).and_then(Trail::open).map_err(|e| system(&policy.audit.directory.display().to_string(), &e))?;
         let tls = match &tls {
             Some(prepared) => Some(Arc::new(ServerTls::new(prepared).map_err(StartError::System)?)),
@@ -148,8 +153,6 @@ impl Gateway {
         let mut sockets: Vec<Vec<Socket>> = (0..threads).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for listener in &policy.listeners {
-            // Shared ports would let a second gateway start beside the first unseen; a bind without sharing finds it.
-            probe(listener.address).map_err(|e| system(&listener.address.to_string(), &e))?;
             let mut address = listener.address;
             for per_thread in &mut sockets {
                 let bound = bind(address).map_err(|e| system(&listener.address.to_string(), &e))?;
