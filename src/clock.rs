@@ -24,6 +24,25 @@ impl Moment {
     }
 }
 
+/// A stop watch whose laps follow one another without a gap: one reading of the clock per lap.
+#[derive(Clone, Copy, Debug)]
+pub struct Laps(Instant);
+
+impl Laps {
+    /// Starts at a moment that has been read already.
+    pub fn from(moment: Moment) -> Self {
+        Self(moment.instant)
+    }
+
+    /// Microseconds since the last lap, or the start.
+    pub fn lap(&mut self) -> u64 {
+        let now = Instant::now();
+        let passed = now.duration_since(self.0);
+        self.0 = now;
+        u64::try_from(passed.as_micros()).unwrap_or(u64::MAX)
+    }
+}
+
 /// `unix_micros` as RFC 3339 in UTC with microseconds, the form of `@timestamp`.
 pub fn rfc3339(unix_micros: u64) -> String {
     let micros = i64::try_from(unix_micros).unwrap_or(i64::MAX);

@@ -4,7 +4,7 @@ use crate::clock::Moment;
 use crate::head::RawHead;
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use std::fmt;
 use std::net::SocketAddr;
@@ -74,12 +74,24 @@ pub struct Peer {
     pub connection: u64,
     /// What TLS agreed on; `None` on a plain listener.
     pub tls: Option<TlsSession>,
+    /// The remote address alone, as `X-Forwarded-For` carries it: written once per connection.
+    pub remote_text: HeaderValue,
     /// What layers keep for as long as the client's connection lasts (a pinned backend connection).
     pub attachments: Mutex<http::Extensions>,
 }
 
 /// The hold on a connection whose next answer may be a 101 (RFC 9110 section 7.8).
 pub type Upgrade = hyper::upgrade::OnUpgrade;
+
+impl Peer {
+    /// A plain connection; the handshake adds `tls`.
+    pub fn new(remote: SocketAddr, local: SocketAddr, connection: u64) -> Self {
+        let text = remote.ip().to_canonical().to_string();
+        // An address is made of characters that a header may have.
+        let remote_text = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
+        Self { remote, local, connection, tls: None, remote_text, attachments: Mutex::default() }
+    }
+}
 
 /// A request on its way down the stack.
 #[derive(Debug)]

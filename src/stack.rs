@@ -1,7 +1,7 @@
 //! The order of the layers. It stands here and nowhere else: top to bottom is the way of a request.
 
 use crate::audit::{Action, Decision, Record, Trail};
-use crate::clock::Moment;
+use crate::clock::Laps;
 use crate::diagnostic::Diagnostic;
 use crate::evidence::{Caller, Mapped};
 use crate::layers::audit_wrap::{AuditWrap, OpenRecord, TunnelRecord};
@@ -119,15 +119,17 @@ impl Stack {
             return Err(Refusal::AuditUnavailable);
         }
         let request = &mut request;
+        let mut laps = Laps::from(record.received);
 
         // 0  door: canonical host and path, site and map
-        let started = Moment::now();
         let mapped = self.door.admit(request, record);
-        record.timing.door = Some(started.elapsed_micros());
+        record.timing.door = Some(laps.lap());
         let mapped: &Mapped = reached.mapped.insert(mapped?);
 
         // 1  Basic auth: who is it, may they be here
-        let caller = self.login(request, mapped, record).await?;
+        let caller = self.basic_auth.admit(&mapped.map, request, mapped.address, record).await;
+        record.timing.basic_auth = Some(laps.lap());
+        let caller = caller.map_err(|refusal| self.ntlm_block.explain(refusal, &mapped.map, request, record))?;
         let caller: &Caller = reached.caller.insert(caller);
         if !mapped.exists {
             return Err(Refusal::NotMapped);
@@ -140,15 +142,13 @@ impl Stack {
         let place = self.rate_limit.admit(&mapped.map, Key::new(caller.user.as_ref(), caller.address), record)?;
 
         // 4  inspection: the rules, request side
-        let started = Moment::now();
         let inspection = self.inspection.admit(mapped, caller, no_handshake, request, record).await;
-        record.timing.inspection = Some(started.elapsed_micros());
+        record.timing.inspection = Some(laps.lap());
         let (inspected, watch) = inspection?;
 
         // 5  forwarding: the one mapped backend; 5' reverse mapping
-        let started = Moment::now();
         let forwarded = self.forwarding.forward(mapped, inspected, request, record).await;
-        record.timing.forwarding = Some(started.elapsed_micros());
+        record.timing.forwarding = Some(laps.lap());
         let mut forwarded = forwarded?;
 
         // 4' inspection: the rules, response side
@@ -163,13 +163,6 @@ impl Stack {
         let body = forwarded.response.body.take();
         forwarded.response.body = place.hold(body);
         Ok(forwarded)
-    }
-
-    async fn login(&self, request: &mut Request, mapped: &Mapped, record: &mut Record) -> Result<Caller, Refusal> {
-        let started = Moment::now();
-        let login = self.basic_auth.admit(&mapped.map, request, mapped.address, record).await;
-        record.timing.basic_auth = Some(started.elapsed_micros());
-        login.map_err(|refusal| self.ntlm_block.explain(refusal, &mapped.map, request, record))
     }
 
     /// The way out: error masking, then the record.

@@ -98,15 +98,16 @@ impl Output {
         Ok((output, before))
     }
 
-    /// Bytes that may go into the current file, after a new one was begun where it is time for that.
-    pub(crate) fn room(&mut self, now: u64) -> io::Result<u64> {
+    /// Bytes that may go into the current file, after a new one was begun where it is time for that: for the day, or for a next
+    /// line of `next` bytes.
+    pub(crate) fn room(&mut self, now: u64, next: u64) -> io::Result<u64> {
         let day = now / 1_000_000 / DAY_SECONDS;
         if let Some(current) = &self.current {
             // A file that somebody removed takes lines and loses them.
             let gone = current.file.metadata()?.nlink() == 0;
-            let full = current.bytes >= self.file_bytes_max;
+            let full = current.bytes > 0 && current.bytes + next > self.file_bytes_max;
             if !gone && !full && current.day == day && !self.stale {
-                return Ok(self.file_bytes_max - current.bytes);
+                return Ok(self.file_bytes_max.saturating_sub(current.bytes));
             }
             match self.begin(now, day) {
                 Ok(()) => {}

@@ -8,6 +8,8 @@ use super::record::{Action, Ended, Kind, Record, RuleMatch, Timing};
 use super::redact::{Learned, REDACTED, Redactor, Shape};
 use crate::limits::{RECORD_FIELD_BYTES_MAX, RECORD_LIST_MAX, RECORD_RULES_MAX};
 use crate::message::TlsSession;
+use bytes::Bytes;
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -339,7 +341,7 @@ impl Line<'_> {
     }
 
     /// Header names with the list of their values; equal names need not be neighbours.
-    fn headers(&mut self, headers: &[(String, Vec<u8>)]) {
+    fn headers(&mut self, headers: &[(Cow<'static, str>, Bytes)]) {
         const FIELD: &str = "http.request.headers";
         let shown = &headers[..headers.len().min(RECORD_LIST_MAX)];
         if shown.len() < headers.len() {
@@ -487,12 +489,14 @@ impl Line<'_> {
 
     /// Header and scheme of each; never what follows the scheme.
     fn integrated(&mut self, removed: &[String]) {
+        const HEADERS: [&str; 4] = ["www-authenticate", "proxy-authenticate", "authorization", "proxy-authorization"];
         for (place, text) in removed.iter().take(RECORD_LIST_MAX).enumerate() {
             let (header, rest) = text.split_once(':').unwrap_or(("", text));
+            let header = HEADERS.iter().find(|known| header.eq_ignore_ascii_case(known)).unwrap_or(&REDACTED);
             let scheme = rest.trim_start().split([' ', '\t', ',']).next().unwrap_or_default();
-            let scheme = if scheme.len() <= 16 && scheme.bytes().all(|b| b.is_ascii_alphabetic()) { scheme } else { REDACTED };
+            let scheme = if scheme.len() <= 9 && scheme.bytes().all(|b| b.is_ascii_alphabetic()) { scheme } else { REDACTED };
             self.raw(if place == 0 { b",\"integrated_auth_removed\":[\"" } else { b",\"" });
-            self.out.extend(name_bytes(header));
+            self.raw(header.as_bytes());
             self.raw(b": ");
             self.raw(scheme.as_bytes());
             self.raw(b"\"");

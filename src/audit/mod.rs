@@ -15,3 +15,6 @@ pub use json::SCHEMA_VERSION;
 pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome};
 pub use redact::{REDACTED, Redactor};
 pub use writer::{Metrics, Settings, Trail, WallClock};
+
+#[cfg(test)]
+mod tests;

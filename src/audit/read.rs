@@ -173,6 +173,8 @@ impl Iterator for Records {
 /// The lines of many files, newest first.
 pub struct Backward {
     files: Vec<PathBuf>,
+    /// Seconds since the Unix epoch: files that ended before are not opened.
+    since: u64,
     open: Option<Tail>,
 }
 
@@ -238,7 +240,15 @@ impl Backward {
     /// # Errors
     /// When the folder cannot be read.
     pub fn open(directory: &Path) -> io::Result<Self> {
-        Ok(Self { files: files(directory)?, open: None })
+        Self::since(directory, 0)
+    }
+
+    /// The lines of the files that were still being written at `second` (since the Unix epoch), or later.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn since(directory: &Path, second: u64) -> io::Result<Self> {
+        Ok(Self { files: files(directory)?, since: second, open: None })
     }
 }
 
@@ -257,7 +267,13 @@ impl Iterator for Backward {
                     }
                 }
             }
-            match Tail::open(&self.files.pop()?) {
+            let path = self.files.pop()?;
+            let begun = path.file_name().and_then(|name| Stamp::parse(name.to_str()?));
+            if begun.is_some_and(|stamp| stamp.second < self.since) {
+                // All that came before this file was begun is older.
+                self.files.clear();
+            }
+            match Tail::open(&path) {
                 Ok(tail) => self.open = Some(tail),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Some(Err(error)),

@@ -3,6 +3,8 @@
 use crate::clock::Moment;
 use crate::message::{EventId, Peer};
 use crate::refusal::Layer;
+use bytes::Bytes;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -223,12 +225,12 @@ pub struct Record {
     pub host: String,
     /// The path as sent, without the query.
     pub path: String,
-    /// The canonical path that decided; `None` before the door.
+    /// The canonical path that decided, where it is not the path as sent; `None` before the door.
     pub canonical_path: Option<String>,
     /// The query without its question mark.
     pub query: Option<String>,
     /// Headers worth keeping, in order, names lower case: the writer redacts them.
-    pub headers: Vec<(String, Vec<u8>)>,
+    pub headers: Vec<(Cow<'static, str>, Bytes)>,
     /// Bytes of the request body read from the client.
     pub request_bytes: u64,
     /// The site's first name and the map's path.

@@ -321,7 +321,8 @@ impl Pending {
     fn commit(&mut self, output: &mut Output, now: u64) -> io::Result<()> {
         while self.done < self.ends.len() {
             let from = self.done.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
-            let room = output.room(now)?;
+            let next = self.ends.get(self.done).map_or(0, |end| end - from);
+            let room = output.room(now, next as u64)?;
             let fits = self.ends[self.done..].iter().take_while(|end| (**end - from) as u64 <= room).count().max(1);
             let to = self.ends.get(self.done + fits - 1).copied().unwrap_or(self.lines.len());
             let (written, result) = output.write(&self.lines[from..to]);

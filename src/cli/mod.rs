@@ -1,6 +1,7 @@
 //! The command line: one file per command, and the only place that prints.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to people")]
 
+mod audit;
 mod auth;
 mod cert;
 mod check;
@@ -49,6 +50,9 @@ enum Command {
     Run(PolicyFile),
     /// Read the policy and every file it names, and report all mistakes in one run
     Check(PolicyFile),
+    /// What the audit trail says
+    #[command(subcommand)]
+    Audit(Box<audit::AuditCommand>),
     /// Users, passwords and groups
     #[command(subcommand)]
     Auth(auth::AuthCommand),
@@ -72,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => demo::run(&command),
         Command::Run(file) => run::run(&file),
         Command::Check(file) => check::run(&file, cli.format),
+        Command::Audit(command) => audit::run(&command, cli.format),
         Command::Auth(command) => auth::run(command, cli.format),
         Command::Cert(command) => cert::run(command, cli.format),
     };
@@ -85,5 +90,15 @@ pub(crate) fn report(diagnostics: &[Diagnostic]) {
             eprintln!();
         }
         eprintln!("{diagnostic}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn every_command_line_can_be_parsed() {
+        super::Cli::command().debug_assert();
     }
 }

@@ -1,10 +1,10 @@
 //! The audit layer: opens a record for each request, and closes it when the response body has ended or the client has gone.
 
+use crate::audit::escape::visible;
 use crate::audit::{Action, Decision, Ended, Kind, Record, Trail};
 use crate::message::{Body, BodyError, Request, Response};
 use crate::refusal::Layer;
 use bytes::Bytes;
-use http::header::HeaderName;
 use http::{Method, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use std::ops::{Deref, DerefMut};
@@ -13,23 +13,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-/// Request headers kept in a record, in this order of names; their values are redacted by the writer.
-const KEPT: [&str; 14] = [
-    "user-agent",
-    "referer",
-    "origin",
-    "content-type",
-    "content-length",
-    "content-encoding",
-    "accept",
-    "accept-language",
-    "range",
-    "upgrade",
-    "via",
-    "x-forwarded-for",
-    "sec-fetch-site",
-    "sec-fetch-mode",
-];
+/// Request headers kept in a record, whose values are redacted by the writer; the name as it is written, `None` for the others.
+fn kept(name: &[u8]) -> Option<&'static str> {
+    const KEPT: [&str; 9] =
+        ["user-agent", "referer", "origin", "content-type", "content-encoding", "range", "upgrade", "x-forwarded-for", "sec-fetch-site"];
+    KEPT.into_iter().find(|kept| kept.as_bytes().eq_ignore_ascii_case(name))
+}
 
 /// Opens records.
 #[derive(Debug)]
@@ -55,20 +44,19 @@ impl AuditWrap {
     /// Opens the record of a request; its body is counted from here on.
     pub fn open(&self, request: &mut Request) -> OpenRecord {
         let mut record = Box::new(Record::new(request.id, request.received, Arc::clone(&request.peer)));
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        record.method = text(request.raw.method());
+        record.method = visible(request.raw.method());
         record.version = version(request.version);
-        record.host = request.authority.as_ref().map(|h| text(h)).unwrap_or_default();
+        record.host = request.authority.as_ref().map(|h| visible(h)).unwrap_or_default();
         match request.target.iter().position(|b| *b == b'?') {
             Some(at) => {
-                record.path = text(request.target.get(..at).unwrap_or_default());
-                record.query = Some(text(request.target.get(at + 1..).unwrap_or_default()));
+                record.path = visible(request.target.get(..at).unwrap_or_default());
+                record.query = Some(visible(request.target.get(at + 1..).unwrap_or_default()));
             }
-            None => record.path = text(&request.target),
+            None => record.path = visible(&request.target),
         }
-        for name in KEPT {
-            for value in request.headers.get_all(HeaderName::from_static(name)) {
-                record.headers.push((name.to_owned(), value.as_bytes().to_vec()));
+        for header in &request.raw.headers {
+            if let Some(name) = kept(request.raw.get(&header.name)) {
+                record.headers.push((name.into(), request.raw.slice(&header.value)));
             }
         }
         let request_bytes = Arc::new(AtomicU64::new(0));
@@ -104,7 +92,8 @@ impl OpenRecord {
         }
         self.ended = Ended::ClientGone;
         let body = response.body.take();
-        response.body = Body::boxed(Recorded { body, open: Some(self) });
+        let expected = http_body::Body::size_hint(&body).exact();
+        response.body = Body::boxed(Recorded { body, expected, open: Some(self) });
         response
     }
 
@@ -193,6 +182,8 @@ impl http_body::Body for Counted {
 /// A response body that carries the record and closes it at its end, or when it is dropped.
 struct Recorded {
     body: Body,
+    /// Bytes that were announced; after the last of them hyper does not ask for the end.
+    expected: Option<u64>,
     open: Option<OpenRecord>,
 }
 
@@ -213,14 +204,17 @@ impl http_body::Body for Recorded {
         let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
+                let mut whole = this.body.is_end_stream();
                 if let (Some(open), Some(data)) = (&mut this.open, frame.data_ref()) {
                     open.response_bytes += data.len() as u64;
+                    whole |= this.expected == Some(open.response_bytes);
                 }
-                if this.body.is_end_stream() {
+                if whole {
                     this.close(Ended::Complete);
                 }
             }
             Some(Err(BodyError::Broken(_))) => this.close(Ended::BackendBroken),
+            Some(Err(BodyError::Refused(refusal))) if refusal.layer() == Layer::Forwarding => this.close(Ended::BackendBroken),
             Some(Err(BodyError::Refused(_))) => this.close(Ended::Cut),
             None => this.close(Ended::Complete),
         }
@@ -257,5 +251,169 @@ impl Drop for TunnelRecord {
     fn drop(&mut self) {
         self.record.timing.total = Some(self.record.received.elapsed_micros());
         self.trail.write(&self.record);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::audit::{Redactor, Settings, read};
+    use crate::clock::Moment;
+    use crate::head::RawHead;
+    use crate::message::{EventId, Peer};
+    use crate::refusal::Refusal;
+    use futures_util::FutureExt as _;
+    use http::HeaderMap;
+    use http_body_util::{BodyExt as _, StreamBody};
+    use serde_json::Value;
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        layer: Option<AuditWrap>,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let trail = Trail::open(Settings::new(folder.path(), Redactor::new([], [], false).unwrap())).unwrap();
+            Self { folder, layer: Some(AuditWrap::new(trail)) }
+        }
+
+        fn open(&self, method: &Method, target: &'static [u8]) -> (Request, OpenRecord) {
+            let peer = Peer::new("192.0.2.1:4000".parse().unwrap(), "192.0.2.2:443".parse().unwrap(), 1);
+            let headers = [(&b"User-Agent"[..], &b"curl/8"[..]), (b"Cookie", b"sid=1")];
+            let received = Moment::now();
+            let mut request = Request {
+                id: EventId::new(received, 1),
+                received,
+                peer: Arc::new(peer),
+                version: Version::HTTP_11,
+                method: method.clone(),
+                raw: RawHead::from_parts(method.as_str().as_bytes(), target, b"HTTP/1.1", headers.into_iter()),
+                target: Bytes::from_static(target),
+                authority: Some(Bytes::from_static(b"example.com")),
+                headers: HeaderMap::new(),
+                body: Body::full("12345"),
+                refusal: None,
+                upgrade: None,
+            };
+            let open = self.layer.as_ref().unwrap().open(&mut request);
+            (request, open)
+        }
+
+        /// The requests' records, after the trail has ended.
+        fn records(&mut self) -> Vec<Value> {
+            self.layer = None;
+            let lines = read::Records::open(self.folder.path()).unwrap();
+            let values = lines.map(|line| serde_json::from_slice::<Value>(&line.unwrap().bytes).unwrap());
+            values.filter(|value| value["event"]["id"].is_string()).collect()
+        }
+
+        fn only(&mut self) -> Value {
+            let mut records = self.records();
+            assert_eq!(records.len(), 1, "exactly one record: {records:?}");
+            records.remove(0)
+        }
+    }
+
+    fn frames(frames: Vec<Result<&'static str, BodyError>>) -> Body {
+        let frames = frames.into_iter().map(|frame| frame.map(|data| Frame::data(Bytes::from_static(data.as_bytes()))));
+        Body::boxed(StreamBody::new(futures_util::stream::iter(frames)))
+    }
+
+    fn response(body: Body) -> Response {
+        Response { body, ..Response::new(StatusCode::OK) }
+    }
+
+    #[test]
+    fn a_dropped_future_still_leaves_a_record() {
+        let mut bench = Bench::new();
+        drop(bench.open(&Method::GET, b"/a?b=\xff"));
+        let record = bench.only();
+        assert_eq!(record["decision"]["action"], "abort");
+        assert_eq!(record["http"]["response"]["ended"], "client_gone");
+        assert_eq!((&record["url"]["path"], &record["url"]["query"]), (&"/a".into(), &"b=\\xff".into()));
+        assert_eq!(record["http"]["request"]["headers"].to_string(), "{\"user-agent\":[\"curl/8\"]}");
+    }
+
+    #[test]
+    fn a_response_is_recorded_when_its_body_has_ended() {
+        let mut bench = Bench::new();
+        let (request, open) = bench.open(&Method::POST, b"/");
+        request.body.collect().now_or_never().unwrap().unwrap();
+        let response = open.close_with(response(frames(vec![Ok("abc"), Ok("de")])));
+        assert!(bench.layer.as_ref().unwrap().trail.flush(std::time::Duration::from_secs(9)));
+        assert_eq!(bench.layer.as_ref().unwrap().trail.metrics().written, 0, "not before");
+        response.body.collect().now_or_never().unwrap().unwrap();
+        let record = bench.only();
+        assert_eq!(record["http"]["response"]["ended"], "complete");
+        assert_eq!((record["http"]["response"]["bytes"].as_u64(), record["http"]["request"]["bytes"].as_u64()), (Some(5), Some(5)));
+        assert!(record["timing"]["total_us"].as_u64() >= record["timing"]["head_us"].as_u64());
+    }
+
+    #[test]
+    fn how_a_response_ended_is_told() {
+        let broken = || Err(BodyError::Broken("reset".into()));
+        let cases = [
+            (vec![Ok("a"), Ok("b")], 1, "client_gone"),
+            (vec![Ok("a"), Ok("b")], 0, "client_gone"),
+            (vec![Ok("a"), broken()], 2, "backend_broken"),
+            (vec![Err(BodyError::Refused(Refusal::BackendTimeout))], 1, "backend_broken"),
+            (vec![Err(BodyError::Refused(Refusal::RuleDenied { status: 403, rule: 1 }))], 1, "cut"),
+            (vec![Ok("a")], 2, "complete"),
+        ];
+        for (body, polls, expected) in cases {
+            let mut bench = Bench::new();
+            let (_, open) = bench.open(&Method::GET, b"/");
+            let mut response = open.close_with(response(frames(body)));
+            for _ in 0..polls {
+                let _ = response.body.frame().now_or_never().unwrap();
+            }
+            drop(response);
+            assert_eq!(bench.only()["http"]["response"]["ended"], expected);
+        }
+    }
+
+    #[test]
+    fn a_body_of_known_length_is_complete_with_its_last_byte_and_keeps_its_length() {
+        let mut bench = Bench::new();
+        let (_, open) = bench.open(&Method::GET, b"/");
+        let mut response = open.close_with(response(Body::full("page")));
+        assert_eq!(http_body::Body::size_hint(&response.body).exact(), Some(4), "hyper sends Content-Length from this");
+        response.body.frame().now_or_never().unwrap().unwrap().unwrap();
+        drop(response);
+        assert_eq!(bench.only()["http"]["response"]["ended"], "complete");
+    }
+
+    #[test]
+    fn bodies_that_are_never_asked_for_are_complete() {
+        for (method, status) in
+            [(Method::HEAD, StatusCode::OK), (Method::GET, StatusCode::NOT_MODIFIED), (Method::GET, StatusCode::NO_CONTENT)]
+        {
+            let mut bench = Bench::new();
+            let (_, open) = bench.open(&method, b"/");
+            let response = open.close_with(Response { status, ..response(Body::full("page")) });
+            assert_eq!(http_body::Body::size_hint(&response.body).exact(), Some(4));
+            drop(response);
+            assert_eq!(bench.only()["http"]["response"]["ended"], "complete", "{method} {status}");
+        }
+    }
+
+    #[test]
+    fn a_tunnel_leaves_a_record_when_it_opens_and_one_when_it_ends() {
+        let mut bench = Bench::new();
+        let (_, open) = bench.open(&Method::GET, b"/socket");
+        let (_, tunnel) = open.tunnel(Response::new(StatusCode::SWITCHING_PROTOCOLS));
+        tunnel.close(10, 20, "user_removed");
+        let records = bench.records();
+        assert_eq!(records[0]["http"]["response"]["ended"], "tunnel");
+        assert_eq!(records[1]["event"]["kind"], "tunnel_end");
+        assert_eq!(records[0]["event"]["id"], records[1]["event"]["id"]);
+        assert_eq!(
+            (records[1]["http"]["request"]["bytes"].as_u64(), records[1]["http"]["response"]["bytes"].as_u64()),
+            (Some(10), Some(20))
+        );
+        assert_eq!(records[1]["url"]["path"], "/socket");
     }
 }

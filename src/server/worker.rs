@@ -13,8 +13,8 @@ use crate::tls::{HandshakeError, ServerTls, session};
 use crate::wire;
 use arc_swap::ArcSwap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -129,7 +129,7 @@ impl Worker {
         let worker = Arc::clone(self);
         tokio::spawn(async move {
             let place = place;
-            let peer = Peer { remote, local, connection: place.number(), tls: None, attachments: Mutex::default() };
+            let peer = Peer::new(remote, local, place.number());
             match config {
                 None if tls => {}
                 None => http1::serve(stream, Arc::new(peer), worker).await,

@@ -170,7 +170,7 @@ impl Ours {
 
     async fn status(&self, login: Option<&str>) -> u16 {
         let here = "127.0.0.1:1".parse().expect("an address");
-        let peer = Arc::new(Peer { remote: here, local: here, connection: 1, tls: None, attachments: Default::default() });
+        let peer = Arc::new(Peer::new(here, here, 1));
         let received = Moment::now();
         let mut headers = HeaderMap::new();
         if let Some(login) = login {

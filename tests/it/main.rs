@@ -1,5 +1,6 @@
 //! The one integration test binary. Each module says in its first line what belongs there.
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
+#![allow(clippy::print_stdout, reason = "a skipped test says why")]
 
 mod apache;
 mod auth_apache;
@@ -11,11 +12,15 @@ mod binary_readme;
 mod binary_run;
 mod certificates;
 mod check;
+mod deep;
 mod deeper_upstream;
 mod floors;
+mod gateway;
 mod policy;
 mod program;
 mod tls;
 mod tools;
+mod tricks;
 mod upstream;
+mod walk;
 mod wire;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "wire/cases.rs"]
-mod cases;
+pub(crate) mod cases;
 #[path = "wire/consumer.rs"]
 mod consumer;
 #[path = "wire/socket.rs"]

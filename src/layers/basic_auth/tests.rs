@@ -66,13 +66,8 @@ impl World {
 }
 
 fn request(login: Option<&str>) -> Request {
-    let peer = Peer {
-        remote: "192.0.2.1:1000".parse().unwrap(),
-        local: "198.51.100.1:443".parse().unwrap(),
-        connection: 1,
-        tls: Some(TlsSession::default()),
-        attachments: Default::default(),
-    };
+    let peer =
+        Peer { tls: Some(TlsSession::default()), ..Peer::new("192.0.2.1:1000".parse().unwrap(), "198.51.100.1:443".parse().unwrap(), 1) };
     let received = Moment::now();
     let mut headers = HeaderMap::new();
     if let Some(login) = login {

@@ -58,7 +58,9 @@ impl Door {
         let authority = authority.map(|a| String::from_utf8_lossy(a).into_owned()).unwrap_or_default();
         record.site = Some(Arc::clone(&found.site.name));
         let path = path::canonical(&target.path)?;
-        record.canonical_path = Some(String::from_utf8_lossy(&path).into_owned());
+        if path != target.path {
+            record.canonical_path = Some(String::from_utf8_lossy(&path).into_owned());
+        }
         let choice = choose(&found.site, &path);
         for other in path::other_readings(&target.path) {
             if !choose(&found.site, &other).same_decision(&choice) {

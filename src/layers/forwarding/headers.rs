@@ -5,45 +5,66 @@ use crate::limits::VIA_HOPS_MAX;
 use crate::message::Request;
 use crate::policy::Via;
 use crate::refusal::Refusal;
-use http::header::{CONNECTION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, VIA};
+use http::header::{CONNECTION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE, VIA};
 use http::{Method, Version};
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-const HOP_BY_HOP: [HeaderName; 9] = [
-    CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("proxy-authorization"),
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HeaderName::from_static("http2-settings"),
-];
+/// Belongs to one connection only (RFC 9110 section 7.6.1, RFC 9113 section 3.1).
+fn is_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authorization"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+    )
+}
+
+/// Removes the headers that a test on their names picks: one pass over the few that are there, instead of a look-up for each
+/// of the many that are not.
+fn remove_where(headers: &mut HeaderMap, picks: impl Fn(&str) -> bool) {
+    if headers.keys().any(|name| picks(name.as_str())) {
+        let names: Vec<HeaderName> = headers.keys().filter(|name| picks(name.as_str())).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
-/// Headers by which applications let a proxy speak for the client or for the address: never the client's own.
-const SPOKEN_FOR: [&str; 16] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-forwarded-server",
-    "x-forwarded-port",
-    "x-forwarded-scheme",
-    "x-forwarded-ssl",
-    "x-forwarded-prefix",
-    "x-real-ip",
-    "true-client-ip",
-    "x-client-ip",
-    "x-cluster-client-ip",
-    "x-original-url",
-    "x-rewrite-url",
-    "x-original-host",
-];
+/// Headers by which applications let a proxy speak for the client or for the address: never the client's own. Underscores
+/// count as hyphens, since CGI and its heirs make them the same.
+fn is_spoken_for(name: &str) -> bool {
+    const NAMES: [&str; 16] = [
+        "forwarded",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-forwarded-server",
+        "x-forwarded-port",
+        "x-forwarded-scheme",
+        "x-forwarded-ssl",
+        "x-forwarded-prefix",
+        "x-real-ip",
+        "true-client-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-original-url",
+        "x-rewrite-url",
+        "x-original-host",
+    ];
+    let same = |a: &str, b: &str| a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| a == b || (b == b'-' && a == b'_'));
+    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't')) && NAMES.iter().any(|known| same(name, known))
+}
 
 /// The kind of upgrade a client asks for, where both headers say so (RFC 9110 section 7.8).
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
@@ -66,31 +87,57 @@ pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
             }
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
+    remove_where(headers, is_hop_by_hop);
+}
+
+/// What the gateway calls itself, ready as header values.
+#[derive(Debug)]
+pub(super) struct OwnName {
+    pseudonym: String,
+    server: HeaderValue,
+    via: [HeaderValue; 3],
+}
+
+impl OwnName {
+    /// `pseudonym` is a token, as the policy has checked.
+    pub(super) fn new(pseudonym: &str) -> Self {
+        let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("portcullis"));
+        let via = ["1.0", "1.1", "2.0"].map(|version| value(format!("{version} {pseudonym}")));
+        Self { pseudonym: pseudonym.to_owned(), server: value(pseudonym.to_owned()), via }
+    }
+
+    fn via(&self, received: Version) -> HeaderValue {
+        let [first, second, third] = &self.via;
+        match received {
+            Version::HTTP_10 => first.clone(),
+            Version::HTTP_2 => third.clone(),
+            _ => second.clone(),
+        }
     }
 }
 
-/// Makes a client's headers a backend's.
+/// Makes a client's headers a backend's. `host` is the Host that the client sent.
 ///
 /// # Errors
 /// `Loop` when our pseudonym stands in `Via`, or too many others do.
-pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, pseudonym: &str, host: HeaderValue) -> Result<(), Refusal> {
-    check_loop(&request.headers, pseudonym)?;
+pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, own: &OwnName, host: HeaderValue) -> Result<(), Refusal> {
+    check_loop(&request.headers, &own.pseudonym)?;
     let upgrade = if mapped.map.upgrades { upgrade(&request.headers) } else { None };
     let headers = &mut request.headers;
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
     let before = if mapped.trusted_peer { vouched(headers) } else { None };
-    remove_spoken_for(headers);
-    let peer = request.peer.remote.ip().to_canonical();
-    let list = before.map_or_else(|| peer.to_string(), |list| format!("{list}, {peer}"));
-    set(headers, X_FORWARDED_FOR, &list);
-    set(headers, X_FORWARDED_HOST, &mapped.authority);
+    remove_where(headers, is_spoken_for);
+    let peer = &request.peer.remote_text;
+    match before {
+        None => drop(headers.insert(X_FORWARDED_FOR, peer.clone())),
+        Some(list) => set(headers, X_FORWARDED_FOR, &format!("{list}, {}", peer.to_str().unwrap_or("unknown"))),
+    }
+    headers.insert(X_FORWARDED_HOST, host.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(mapped.scheme()));
-    set(headers, X_FORWARDED_SERVER, pseudonym);
-    set(headers, FORWARDED, &forwarded(mapped));
-    append_via(headers, request.version, pseudonym);
+    headers.insert(X_FORWARDED_SERVER, own.server.clone());
+    set(headers, FORWARDED, &forwarded(mapped, peer));
+    headers.append(VIA, own.via(request.version));
     headers.insert(HOST, host);
     if let Some(protocol) = upgrade {
         headers.insert(UPGRADE, protocol);
@@ -132,62 +179,36 @@ fn vouched(headers: &HeaderMap) -> Option<String> {
     if list.is_empty() { None } else { Some(list.join(", ")) }
 }
 
-/// Removes every spelling of these headers, underscores for hyphens included: CGI makes them the same.
-fn remove_spoken_for(headers: &mut HeaderMap) {
-    let twins: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| {
-            let name = name.as_str();
-            name.contains('_') && SPOKEN_FOR.contains(&name.replace('_', "-").as_str())
-        })
-        .cloned()
-        .collect();
-    for name in SPOKEN_FOR {
-        headers.remove(name);
-    }
-    for name in twins {
-        headers.remove(name);
-    }
-}
-
 /// Our element of `Forwarded` (RFC 7239); earlier ones are not repeated, since their syntax is not checked.
-fn forwarded(mapped: &Mapped) -> String {
+fn forwarded(mapped: &Mapped, peer: &HeaderValue) -> String {
     let mut out = String::with_capacity(96);
-    let _ = match mapped.address {
-        IpAddr::V4(ip) => write!(out, "for={ip}"),
-        IpAddr::V6(ip) => write!(out, "for=\"[{ip}]\""),
-    };
-    let _ = write!(out, ";host=\"{}\";proto={}", mapped.authority, mapped.scheme());
+    match (mapped.trusted_peer, mapped.address) {
+        (false, IpAddr::V4(_)) => {
+            out.push_str("for=");
+            out.push_str(peer.to_str().unwrap_or("unknown"));
+        }
+        // Writing to a String does not fail.
+        (_, IpAddr::V4(ip)) => drop(write!(out, "for={ip}")),
+        (_, IpAddr::V6(ip)) => drop(write!(out, "for=\"[{ip}]\"")),
+    }
+    out.push_str(";host=\"");
+    out.push_str(&mapped.authority);
+    out.push_str("\";proto=");
+    out.push_str(mapped.scheme());
     out
 }
 
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_2 => "2.0",
-        _ => "1.1",
-    }
-}
-
-fn append_via(headers: &mut HeaderMap, received: Version, pseudonym: &str) {
-    if let Ok(value) = HeaderValue::try_from(format!("{} {pseudonym}", version(received))) {
-        headers.append(VIA, value);
-    }
-}
-
 /// Makes a backend's headers a client's: hop-by-hop ones removed, `Via` as the map says.
-pub(super) fn to_client(headers: &mut HeaderMap, via: Via, answered: Version, pseudonym: &str) {
+pub(super) fn to_client(headers: &mut HeaderMap, via: Via, answered: Version, own: &OwnName) {
     remove_hop_by_hop(headers);
     match via {
         Via::Off => {}
         Via::Block => drop(headers.remove(VIA)),
-        Via::On => append_via(headers, answered, pseudonym),
+        Via::On => drop(headers.append(VIA, own.via(answered))),
         Via::Full => {
-            if let Ok(value) =
-                HeaderValue::try_from(format!("{} {pseudonym} (Portcullis/{})", version(answered), env!("CARGO_PKG_VERSION")))
-            {
-                headers.append(VIA, value);
-            }
+            let short = own.via(answered);
+            let full = format!("{} (Portcullis/{})", short.to_str().unwrap_or_default(), env!("CARGO_PKG_VERSION"));
+            headers.append(VIA, HeaderValue::try_from(full).unwrap_or(short));
         }
     }
 }
@@ -221,7 +242,7 @@ mod tests {
         for name in ["x_forwarded_for", "x-forwarded_for", "x-real-ip", "forwarded", "x-kept"] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
         }
-        remove_spoken_for(&mut headers);
+        remove_where(&mut headers, is_spoken_for);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
     }
 }

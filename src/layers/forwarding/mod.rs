@@ -4,6 +4,8 @@ mod headers;
 mod reverse;
 mod target;
 
+use headers::OwnName;
+
 use crate::audit::{Record, UpstreamOutcome};
 use crate::evidence::{Inspected, Mapped};
 use crate::message::{Request, Response, Upgrade};
@@ -18,7 +20,7 @@ use std::sync::{Arc, PoisonError};
 #[derive(Debug)]
 pub struct Forwarding {
     upstreams: Arc<Upstreams>,
-    pseudonym: String,
+    own: OwnName,
 }
 
 /// A backend's answer on its way up.
@@ -42,7 +44,7 @@ pub struct Ends {
 impl Forwarding {
     /// The forwarding core of a policy.
     pub fn new(policy: &Policy, upstreams: Arc<Upstreams>) -> Self {
-        Self { upstreams, pseudonym: policy.pseudonym.clone() }
+        Self { upstreams, own: OwnName::new(&policy.pseudonym) }
     }
 
     /// Sends the request to the map's backend and awaits the head of the answer.
@@ -57,8 +59,12 @@ impl Forwarding {
         record: &mut Record,
     ) -> Result<Forwarded, Refusal> {
         let backend = mapped.map.backend.as_ref().ok_or(Refusal::NotMapped)?;
-        let host = HeaderValue::from_str(&mapped.authority).map_err(|_| Refusal::BadHost)?;
-        headers::to_backend(request, mapped, &self.pseudonym, host)?;
+        // The Host as it came; a target in absolute form names the same host, as the door has seen to.
+        let host = match request.headers.get(http::header::HOST) {
+            Some(host) => host.clone(),
+            None => HeaderValue::from_str(&mapped.authority).map_err(|_| Refusal::BadHost)?,
+        };
+        headers::to_backend(request, mapped, &self.own, host)?;
         let upgrade = request.headers.contains_key(http::header::UPGRADE);
         let own = Timeouts::of(backend);
         let pin = pin(request, inspected.handshake.integrated);
@@ -92,7 +98,7 @@ impl Forwarding {
         let switching = answer.status == StatusCode::SWITCHING_PROTOCOLS;
         let mut response = Response { status: answer.status, headers: answer.headers, body: answer.body, abort: false };
         let protocol = response.headers.get(http::header::UPGRADE).cloned();
-        headers::to_client(&mut response.headers, mapped.map.via, answer.version, &self.pseudonym);
+        headers::to_client(&mut response.headers, mapped.map.via, answer.version, &self.own);
         reverse::rewrite(&mut response.headers, mapped);
         let tunnel = match (switching, answer.upgrade, request.upgrade.take()) {
             (false, _, _) => None,

@@ -49,7 +49,7 @@ pub(super) fn shown(key: &str, bytes: &[u8]) -> String {
     format!("{key}: {}", bytes.escape_ascii())
 }
 
-fn unescaped(text: &str) -> Vec<u8> {
+pub(crate) fn unescaped(text: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut rest = text;
     while let Some(at) = rest.find('\\') {

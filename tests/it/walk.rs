@@ -1,0 +1,18 @@
+//! What the gateway promises on the way of one request, over real sockets with a raw backend behind it.
+
+#[path = "walk/backend_faults.rs"]
+mod backend_faults;
+#[path = "walk/door.rs"]
+mod door;
+#[path = "walk/inspection.rs"]
+mod inspection;
+#[path = "walk/life.rs"]
+mod life;
+#[path = "walk/login.rs"]
+mod login;
+#[path = "walk/order.rs"]
+mod order;
+#[path = "walk/reverse.rs"]
+mod reverse;
+#[path = "walk/streams.rs"]
+mod streams;
