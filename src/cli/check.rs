@@ -10,18 +10,19 @@ pub(super) fn run(file: &PolicyFile, format: Format) -> i32 {
             let policy = &prepared.policy;
             let maps: usize = policy.sites.iter().map(|s| s.maps.len()).sum();
             let summary = format!(
-                "{}: ok: {} listeners, {} sites, {maps} maps, {} backends, {} warnings",
+                "{}: ok: {}, {}, {}, {}, {}",
                 file.path.display(),
-                policy.listeners.len(),
-                policy.sites.len(),
-                policy.backends.len(),
-                prepared.warnings.len()
+                count(policy.listeners.len(), "listener"),
+                count(policy.sites.len(), "site"),
+                count(maps, "map"),
+                count(policy.backends.len(), "backend"),
+                count(prepared.warnings.len(), "warning")
             );
             (prepared.warnings, summary, OK)
         }
         Err(found) => {
             let errors = found.iter().filter(|d| d.is_error()).count();
-            (found, format!("{errors} {}", if errors == 1 { "mistake" } else { "mistakes" }), USAGE)
+            (found, count(errors, "mistake"), USAGE)
         }
     };
     match format {
@@ -32,6 +33,11 @@ pub(super) fn run(file: &PolicyFile, format: Format) -> i32 {
         Format::Json => println!("{}", serde_json::Value::Array(found.iter().map(json).collect())),
     }
     code
+}
+
+/// `1 site`, `2 sites`.
+fn count(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn json(diagnostic: &Diagnostic) -> serde_json::Value {

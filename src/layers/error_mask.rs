@@ -1,6 +1,7 @@
 //! Error masking: the one place where refusals and backend errors become the page a stranger may see.
 
 use crate::audit::{Action, Decision, Record};
+use crate::diagnostic::Diagnostic;
 use crate::message::{Body, EventId, Response};
 use crate::policy::{Map, Policy};
 use crate::refusal::Refusal;
@@ -14,6 +15,8 @@ use std::path::Path;
 
 /// The page that is shipped; `pages` in the policy replaces it.
 const BUILT_IN_PAGE: &str = include_str!("../../policies/pages/error.html");
+/// The page's name in the folder that `pages` names.
+const PAGE_NAME: &str = "error.html";
 /// Bytes of an administrator's page.
 const PAGE_BYTES_MAX: u64 = 256 * 1024;
 /// Seconds in `Retry-After` where nothing better is known.
@@ -64,7 +67,7 @@ impl ErrorMask {
     pub fn new(policy: &Policy) -> Result<Self, String> {
         let page = match &policy.pages {
             None => BUILT_IN_PAGE.to_owned(),
-            Some(folder) => read_page(&folder.join("error.html"))?,
+            Some(folder) => read_page(&folder.join(PAGE_NAME)).map_err(|mistake| mistake.to_string())?,
         };
         Ok(Self { page })
     }
@@ -161,12 +164,22 @@ fn problem(status: StatusCode, phrase: &str, id: EventId) -> String {
     format!("{{\"type\":\"about:blank\",\"title\":\"{phrase}\",\"status\":{},\"event_id\":\"{id}\"}}\n", status.as_u16())
 }
 
-fn read_page(path: &Path) -> Result<String, String> {
-    let length = std::fs::metadata(path).map_err(|e| format!("{}: {e}", path.display()))?.len();
+/// What is wrong with the page in a folder that `pages` names.
+pub fn page_mistake(folder: &Path) -> Option<Diagnostic> {
+    read_page(&folder.join(PAGE_NAME)).err()
+}
+
+fn read_page(path: &Path) -> Result<String, Diagnostic> {
+    let wrong = |why: &str| Diagnostic::file(path, why, "make the page readable, or leave out `pages`: a page is built in");
+    let broken = |e: &std::io::Error| match e.kind() {
+        std::io::ErrorKind::InvalidData => wrong("the page is not UTF-8 text"),
+        _ => wrong(&format!("the page cannot be read: {e}")),
+    };
+    let length = std::fs::metadata(path).map_err(|e| broken(&e))?.len();
     if length > PAGE_BYTES_MAX {
-        return Err(format!("{}: {length} bytes, more than a page may have ({PAGE_BYTES_MAX})", path.display()));
+        return Err(wrong(&format!("{length} bytes are more than a page may have ({PAGE_BYTES_MAX})")));
     }
-    std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
+    std::fs::read_to_string(path).map_err(|e| broken(&e))
 }
 
 /// The challenge of a realm (RFC 7617).

@@ -14,7 +14,7 @@ use crate::audit::{Redactor, Settings as TrailSettings, Trail};
 use crate::clock::Moment;
 use crate::diagnostic::Diagnostic;
 use crate::layers::basic_auth::FileChange;
-use crate::layers::error_mask::ErrorMask;
+use crate::layers::error_mask::page_mistake;
 use crate::limits;
 use crate::policy::{self, Policy};
 use crate::stack::{Shared, Stack};
@@ -101,9 +101,7 @@ fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec
     let (tls, found) =
         if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
     sort(found, &mut mistakes);
-    if let Err(found) = ErrorMask::new(&policy) {
-        mistakes.push(Diagnostic::file(&policy.path, found, "make the page readable, or leave out `pages`"));
-    }
+    mistakes.extend(policy.pages.as_deref().and_then(page_mistake));
     if let Err(found) = Upstreams::new(&policy) {
         mistakes.extend(found);
     }
@@ -140,6 +138,11 @@ impl Gateway {
         let Prepared { policy, shared, tls, .. } = prepared;
         let system = |what: &str, e: &dyn std::fmt::Display| StartError::System(format!("{what}: {e}"));
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        // Shared ports would let a second gateway start beside the first unseen; a bind without sharing finds it. All of this
+        // comes before the trail is opened, so that a second start by mistake leaves the first one's files alone.
+        for address in policy.listeners.iter().map(|l| l.address).chain(policy.admin.iter().map(|a| a.address)) {
+            probe(address).map_err(|e| system(&address.to_string(), &e))?;
+        }
         let trail = trail_settings(&policy).and_then(Trail::open).map_err(|e| system(&policy.audit.directory.display().to_string(), &e))?;
         let tls = match &tls {
             Some(prepared) => Some(Arc::new(ServerTls::new(prepared).map_err(StartError::System)?)),
@@ -150,8 +153,6 @@ impl Gateway {
         let mut sockets: Vec<Vec<Socket>> = (0..threads).map(|_| Vec::new()).collect();
         let mut addresses = Vec::new();
         for listener in &policy.listeners {
-            // Shared ports would let a second gateway start beside the first unseen; a bind without sharing finds it.
-            probe(listener.address).map_err(|e| system(&listener.address.to_string(), &e))?;
             let mut address = listener.address;
             for per_thread in &mut sockets {
                 let bound = bind(address).map_err(|e| system(&listener.address.to_string(), &e))?;

@@ -2,8 +2,10 @@
 
 use crate::diagnostic::Diagnostic;
 use crate::identity::{groups, htpasswd};
+use crate::layers::error_mask::page_mistake;
 use crate::layers::inspection::check_rules;
 use crate::policy::file::Named;
+use crate::tls::client::authorities_mistake;
 use crate::tls::load::load;
 
 /// What is wrong with the content of these files, at `now` (seconds since the Unix epoch).
@@ -15,8 +17,8 @@ pub(super) fn check(named: &[Named], now: i64) -> Vec<Diagnostic> {
             Named::Groups { path } => groups::load(path, None).map_or_else(|d| d, |(_, d)| d),
             Named::Certificate { files, names } => load(files, names, now).1,
             Named::Rules(source) => check_rules(source),
-            // Authorities and pages are read when backends and the mask are built; a policy with mistakes has neither.
-            Named::Authorities { .. } | Named::Pages { .. } => Vec::new(),
+            Named::Authorities { path } => authorities_mistake(path).into_iter().collect(),
+            Named::Pages { path } => page_mistake(path).into_iter().collect(),
         };
         found.extend(these.into_iter().filter(|d| !found.contains(d)).collect::<Vec<_>>());
     }

@@ -65,6 +65,11 @@ pub fn server_name(tls: &MemberTls, policy: &Path) -> Result<ServerName<'static>
     })
 }
 
+/// What is wrong with a file of authorities that a backend is verified against.
+pub fn authorities_mistake(path: &Path) -> Option<Diagnostic> {
+    file_roots(path).err()
+}
+
 fn file_roots(path: &Path) -> Result<RootCertStore, Diagnostic> {
     let file = PemFile::read(path)?;
     let mut roots = RootCertStore::empty();

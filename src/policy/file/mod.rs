@@ -168,6 +168,7 @@ fn read(ctx: &Ctx<'_>, path: &Path, table: &tree::Table) -> Policy {
     let admin = server::admin(&root);
     server::admin_apart(ctx, admin.as_ref(), &listeners);
     let global = Level::global(&root);
+    resolve::auth_files(ctx, &global);
     let backends = backend::read(&root);
     let baseline = baseline_directory(ctx, &root);
     let surroundings = site::Surroundings::new(&listeners, &backends, baseline.as_deref());

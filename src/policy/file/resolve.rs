@@ -37,12 +37,7 @@ pub(super) fn auth(ctx: &Ctx<'_>, level: &Level, require: Require, at: &Span) ->
     if require::names_groups(&require) && groups.is_none() && !ctx.is_faulty("groups") {
         ctx.report.missing(asked, "this needs a group file, and none is named", "write groups = \"auth/groups\" in [auth]");
     }
-    if let Some(path) = &users {
-        ctx.name(Named::Users { path: path.clone(), dangerously_allow_des });
-    }
-    if let Some(path) = &groups {
-        ctx.name(Named::Groups { path: path.clone() });
-    }
+    auth_files(ctx, level);
     AuthSettings {
         require,
         realm: or(a.realm.as_ref(), REALM.to_owned()),
@@ -57,6 +52,17 @@ pub(super) fn auth(ctx: &Ctx<'_>, level: &Level, require: Require, at: &Span) ->
         unauthenticated_per_minute: or(a.unauthenticated_per_minute.as_ref(), limits::UNAUTHENTICATED_PER_MINUTE),
         failures_before_backoff: or(a.failures_before_backoff.as_ref(), limits::LOGIN_FAILURES_BEFORE_BACKOFF),
         backoff_max: or(a.backoff_max.as_ref(), limits::LOGIN_BACKOFF_MAX),
+    }
+}
+
+/// Names the files of people at a level, also where nothing needs them: a mistake in `require` must not hide theirs.
+pub(super) fn auth_files(ctx: &Ctx<'_>, level: &Level) {
+    let a = &level.auth;
+    if let Some(path) = a.users.as_ref().map(|s| s.value.clone()) {
+        ctx.name(Named::Users { path, dangerously_allow_des: or(a.dangerously_allow_des.as_ref(), false) });
+    }
+    if let Some(path) = a.groups.as_ref().map(|s| s.value.clone()) {
+        ctx.name(Named::Groups { path });
     }
 }
 
