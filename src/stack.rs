@@ -161,7 +161,7 @@ impl Stack {
             self.forwarding.keep_pinned(request);
         }
         let body = forwarded.response.body.take();
-        forwarded.response.body = place.hold(body);
+        forwarded.response.body = place.hold(self.basic_auth.watch(&mapped.map, caller, body));
         Ok(forwarded)
     }
 

@@ -137,6 +137,10 @@ pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, own: &OwnName, 
     let headers = &mut request.headers;
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
+    if mapped.map.methods.is_some() {
+        // A backend that believes these would run a method that the map does not allow.
+        remove_where(headers, |name| matches!(name, "x-http-method-override" | "x-http-method" | "x-method-override"));
+    }
     let before = if mapped.trusted_peer { vouched(headers) } else { None };
     remove_where(headers, is_spoken_for);
     let peer = &request.peer.remote_text;

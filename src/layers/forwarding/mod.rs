@@ -59,10 +59,10 @@ impl Forwarding {
         record: &mut Record,
     ) -> Result<Forwarded, Refusal> {
         let backend = mapped.map.backend.as_ref().ok_or(Refusal::NotMapped)?;
-        // The Host as it came; a target in absolute form names the same host, as the door has seen to.
+        // In origin form the Host as it came; a target in absolute form replaces it (RFC 9112 section 3.2.2).
         let host = match request.headers.get(http::header::HOST) {
-            Some(host) => host.clone(),
-            None => HeaderValue::from_str(&mapped.authority).map_err(|_| Refusal::BadHost)?,
+            Some(host) if request.target.starts_with(b"/") => host.clone(),
+            _ => HeaderValue::from_str(&mapped.authority).map_err(|_| Refusal::BadHost)?,
         };
         headers::to_backend(request, mapped, &self.own, host)?;
         let upgrade = request.headers.contains_key(http::header::UPGRADE);
