@@ -8,6 +8,7 @@ mod files;
 mod headers;
 mod pool;
 mod proven;
+mod stream;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests;
@@ -24,7 +25,7 @@ use crate::diagnostic::Diagnostic;
 use crate::evidence::Caller;
 use crate::identity::{Hash, User};
 use crate::limits::PROVEN_CREDENTIALS_LIFETIME;
-use crate::message::{Request, Response};
+use crate::message::{Body, Request, Response};
 use crate::policy::require::Asked;
 use crate::policy::{AuthSettings, Map, Policy};
 use crate::refusal::Refusal;
@@ -90,7 +91,8 @@ impl BasicAuth {
     /// # Errors
     /// Everything that is wrong with the files, warnings among it.
     pub fn following(policy: &Policy, previous: &Self) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
-        let (stores, warnings) = Stores::load(policy)?;
+        let (mut stores, warnings) = Stores::load(policy)?;
+        stores.share(&previous.stores);
         Ok((Self { stores, keeper: Arc::clone(&previous.keeper) }, warnings))
     }
 
@@ -149,6 +151,15 @@ impl BasicAuth {
         let groups = content.groups.of(name);
         let asked = Asked { user: Some(name), groups: &groups, ..asked };
         content.users.get(name).is_some_and(|user| line_mark(user) == caller.line) && map.auth.require.allows(&asked)
+    }
+
+    /// A response body that is cut soon after its user may no longer come in. What is whole already, or nobody's, stays as
+    /// it is.
+    pub fn hold(self: &Arc<Self>, map: &Arc<Map>, caller: &Caller, body: Body) -> Body {
+        if caller.user.is_none() || body.is_in_memory() {
+            return body;
+        }
+        Body::boxed(stream::WhileAllowed::new(body, Arc::clone(self), Arc::clone(map), caller.clone()))
     }
 
     async fn login(
