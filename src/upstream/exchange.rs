@@ -117,9 +117,14 @@ async fn send_until(
 ) -> Result<Answer, Trouble> {
     let Exchange { method, target, headers, host, body, timeouts, pin, upgrade, .. } = exchange;
     let length = declared_length(&headers, &body)?;
+    let chunked = !body.is_empty() && length.is_none() && http_body::Body::size_hint(&body).exact().is_none();
     let (body, progress) = Outgoing::new(body, length);
     let replayable = progress.is_none() && method.is_idempotent();
     let mut request = request(method, target, headers, body)?;
+    if chunked {
+        // Without this word hyper takes a GET of unknown length for one without a body, and drops what the client sent.
+        request.headers_mut().insert(header::TRANSFER_ENCODING, header::HeaderValue::from_static("chunked"));
+    }
     let mut retried = false;
     loop {
         let mut lease = acquire(pool, group, pin, retried, total_at, outcome).await?;

@@ -62,7 +62,7 @@ impl Door {
             record.canonical_path = Some(String::from_utf8_lossy(&path).into_owned());
         }
         let choice = choose(&found.site, &path);
-        for other in path::other_readings(&target.path) {
+        for other in path::other_readings(&target.path)? {
             if !choose(&found.site, &other).same_decision(&choice) {
                 return Err(Refusal::AmbiguousPath);
             }

@@ -48,11 +48,15 @@ pub(super) fn canonical(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
     read(raw, Reading::default())
 }
 
-/// The other readings of `raw`; empty for an ordinary spelling. A reading that makes no sense is left out.
-pub(super) fn other_readings(raw: &[u8]) -> Vec<Vec<u8>> {
+/// The other readings of `raw`; empty for an ordinary spelling.
+///
+/// # Errors
+/// `AmbiguousPath` where a reading leaves the root or is no path at all: one server stops at the root, another joins the
+/// path to its own first and climbs out of that, and a third refuses.
+pub(super) fn other_readings(raw: &[u8]) -> Result<Vec<Vec<u8>>, Refusal> {
     let features = features(raw);
     if !features.any() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let mut out: Vec<Vec<u8>> = Vec::new();
     for bits in 1..64_u8 {
@@ -73,13 +77,12 @@ pub(super) fn other_readings(raw: &[u8]) -> Vec<Vec<u8>> {
         if !possible {
             continue;
         }
-        if let Ok(path) = read(raw, reading)
-            && !out.contains(&path)
-        {
+        let path = read(raw, reading).map_err(|_| Refusal::AmbiguousPath)?;
+        if !out.contains(&path) {
             out.push(path);
         }
     }
-    out
+    Ok(out)
 }
 
 fn features(raw: &[u8]) -> Features {
@@ -89,6 +92,9 @@ fn features(raw: &[u8]) -> Features {
             b';' => found.parameters = true,
             b'\\' => found.backslash = true,
             b'.' if matches!(raw.get(i.wrapping_sub(1)), Some(b'/' | b'\\' | b';')) => found.dots = true,
+            b'.' if i >= 3 && raw.get(i - 3) == Some(&b'%') && matches!(decoded_at(raw, i - 3), Some(b'/' | b'\\' | b';')) => {
+                found.dots = true
+            }
             b'%' => match decoded_at(raw, i) {
                 Some(b'/') => found.encoded_slash = true,
                 Some(b'\\') => found.backslash = true,
@@ -249,7 +255,7 @@ mod tests {
     #[test]
     fn ordinary_spellings_have_one_reading() {
         for raw in ["/", "/a/b.html", "/a-b_c~d/é", "/owa/auth/logon.aspx", "/%20x"] {
-            assert!(other_readings(raw.as_bytes()).is_empty(), "{raw}");
+            assert!(other_readings(raw.as_bytes()).unwrap().is_empty(), "{raw}");
         }
     }
 
@@ -267,8 +273,16 @@ mod tests {
             ("/a/..%2fadmin", "/admin"),
             ("/a;x/b", "/a/b"),
         ] {
-            let readings: Vec<String> = other_readings(raw.as_bytes()).iter().map(|p| text(p)).collect();
+            let readings: Vec<String> = other_readings(raw.as_bytes()).unwrap().iter().map(|p| text(p)).collect();
             assert!(readings.iter().any(|r| r == other), "{raw}: {readings:?}");
+        }
+    }
+
+    #[test]
+    fn a_reading_that_leaves_the_root_is_ambiguous_and_not_left_out() {
+        for raw in ["/..;/admin", "/a/..%2f..%2fadmin", "/a/..%5c..%5cadmin", "//..", "/%252e%252e/a", "/a%2500"] {
+            let refused = canonical(raw.as_bytes()).and_then(|_| other_readings(raw.as_bytes()));
+            assert_eq!(refused, Err(Refusal::AmbiguousPath), "{raw}");
         }
     }
 

@@ -41,35 +41,45 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
-/// Headers by which applications let a proxy speak for the client or for the address: never the client's own. Underscores
-/// count as hyphens, since CGI and its heirs make them the same.
+/// Headers by which applications let a proxy speak for the client, its login or the address: never the client's own. All of
+/// `X-Forwarded-*`, since `-User`, `-Email` or `-Client-Cert` name whoever logged in at other proxies. Any mark counts as a
+/// hyphen, since CGI and its heirs make them the same; `Proxy` becomes their HTTP_PROXY (CVE-2016-5385).
 fn is_spoken_for(name: &str) -> bool {
-    const NAMES: [&str; 16] = [
+    const PREFIX: &str = "x-forwarded-";
+    const NAMES: [&str; 15] = [
         "forwarded",
-        "x-forwarded-for",
-        "x-forwarded-host",
-        "x-forwarded-proto",
-        "x-forwarded-server",
-        "x-forwarded-port",
-        "x-forwarded-scheme",
-        "x-forwarded-ssl",
-        "x-forwarded-prefix",
-        "x-real-ip",
+        "front-end-https",
+        "proxy",
+        "remote-user",
         "true-client-ip",
         "x-client-ip",
         "x-cluster-client-ip",
-        "x-original-url",
-        "x-rewrite-url",
+        "x-host",
+        "x-http-host-override",
         "x-original-host",
+        "x-original-url",
+        "x-real-ip",
+        "x-rewrite-url",
+        "x-url-scheme",
+        "x-webauth-user",
     ];
-    let same = |a: &str, b: &str| a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| a == b || (b == b'-' && a == b'_'));
-    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't')) && NAMES.iter().any(|known| same(name, known))
+    let same =
+        |a: &str, b: &str| a.len() == b.len() && a.bytes().zip(b.bytes()).all(|(a, b)| a == b || (b == b'-' && !a.is_ascii_alphanumeric()));
+    matches!(name.as_bytes().first(), Some(b'x' | b'f' | b't' | b'p' | b'r'))
+        && (name.get(..PREFIX.len()).is_some_and(|start| same(start, PREFIX)) || NAMES.iter().any(|known| same(name, known)))
 }
 
-/// The kind of upgrade a client asks for, where both headers say so (RFC 9110 section 7.8).
+/// The kind of upgrade a client asks for, where both headers say so (RFC 9110 section 7.8). Never to another HTTP or to TLS: behind
+/// such a 101 would come requests that no layer sees.
 pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
     let asked = connection_names(headers).any(|name| name.eq_ignore_ascii_case("upgrade"));
-    headers.get(UPGRADE).filter(|_| asked).cloned()
+    let mut all = headers.get_all(UPGRADE).iter();
+    let only = all.next().filter(|_| asked && all.next().is_none())?;
+    let carries_requests = |protocol: &str| {
+        let name = protocol.split('/').next().unwrap_or_default().trim().to_ascii_lowercase();
+        matches!(name.as_str(), "h2c" | "h2" | "h3" | "http" | "tls" | "")
+    };
+    (!only.to_str().ok()?.split(',').any(carries_requests)).then(|| only.clone())
 }
 
 fn connection_names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
@@ -122,7 +132,8 @@ impl OwnName {
 /// `Loop` when our pseudonym stands in `Via`, or too many others do.
 pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, own: &OwnName, host: HeaderValue) -> Result<(), Refusal> {
     check_loop(&request.headers, &own.pseudonym)?;
-    let upgrade = if mapped.map.upgrades { upgrade(&request.headers) } else { None };
+    // The wire holds the connection ready only where an upgrade may be granted at all: HTTP/1.1, no body.
+    let upgrade = if mapped.map.upgrades && request.upgrade.is_some() { upgrade(&request.headers) } else { None };
     let headers = &mut request.headers;
     remove_hop_by_hop(headers);
     headers.remove(EXPECT);
@@ -239,7 +250,7 @@ mod tests {
     #[test]
     fn underscore_twins_of_forwarding_headers_go_too() {
         let mut headers = HeaderMap::new();
-        for name in ["x_forwarded_for", "x-forwarded_for", "x-real-ip", "forwarded", "x-kept"] {
+        for name in ["x_forwarded_for", "x-forwarded.user", "x-real-ip", "forwarded", "proxy", "x-kept"] {
             headers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
         }
         remove_where(&mut headers, is_spoken_for);
