@@ -202,6 +202,11 @@ impl Body {
         http_body::Body::is_end_stream(self)
     }
 
+    /// Whether all of it is here: nothing is waited for.
+    pub fn is_in_memory(&self) -> bool {
+        matches!(self.0, Inner::Empty | Inner::Full(_))
+    }
+
     /// Takes the body, leaving an empty one.
     pub fn take(&mut self) -> Self {
         std::mem::replace(self, Self::empty())

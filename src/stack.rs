@@ -161,7 +161,7 @@ impl Stack {
             self.forwarding.keep_pinned(request);
         }
         let body = forwarded.response.body.take();
-        forwarded.response.body = place.hold(self.basic_auth.watch(&mapped.map, caller, body));
+        forwarded.response.body = place.hold(body);
         Ok(forwarded)
     }
 
@@ -180,7 +180,13 @@ impl Stack {
             self.door.release(mapped, &mut response);
         }
         match tunnel {
-            None => record.close_with(response),
+            None => {
+                if let (Some(mapped), Some(caller)) = (&reached.mapped, &reached.caller) {
+                    let body = response.body.take();
+                    response.body = self.basic_auth.hold(&mapped.map, caller, body);
+                }
+                record.close_with(response)
+            }
             Some(tunnel) => {
                 let (response, end) = record.tunnel(response);
                 self.join(tunnel, end, reached);

@@ -226,7 +226,6 @@ impl Gateway {
         for (worker, generation) in self.workers.iter().zip(fresh) {
             worker.generation.store(Arc::new(generation));
         }
-        shared.basic_auth.take_over();
         *current = (policy, shared);
         Ok(warnings)
     }

@@ -380,10 +380,19 @@ fn time_to_end(stream: &mut dyn Stream, limit: Duration) -> Duration {
 
 #[test]
 fn a_tunnel_and_a_stream_of_a_removed_user_end_and_others_go_on() {
+    removed_user(false);
+}
+
+#[test]
+fn they_end_also_where_the_configuration_was_reloaded_after_they_began() {
+    removed_user(true);
+}
+
+fn removed_user(reload: bool) {
     let application = Application::start("app");
     let setup = Setup::new(application.address);
     setup.write("htpasswd", &format!("alice:{HASH}\nbob:{HASH}\n"));
-    let gateway = Gateway::start(&setup);
+    let mut gateway = Gateway::start(&setup);
     let upgrade = |login| {
         let request = get(HOST, "/tunnel", login);
         request.replace(
@@ -395,6 +404,7 @@ fn a_tunnel_and_a_stream_of_a_removed_user_end_and_others_go_on() {
     assert!(begun.starts_with("HTTP/1.1 101"), "{begun}");
     let (mut other, _) = gateway.begin(&upgrade(ALICE), "\r\n\r\n");
     let (mut stream, _) = gateway.begin(&get(HOST, "/events", BOB), "data: x");
+    let (mut other_stream, _) = gateway.begin(&get(HOST, "/events", ALICE), "data: x");
     let echoes = |stream: &mut Box<dyn Stream>, text: &[u8; 5]| {
         stream.write_all(text).unwrap();
         let mut got = [0; 5];
@@ -403,6 +413,10 @@ fn a_tunnel_and_a_stream_of_a_removed_user_end_and_others_go_on() {
     };
     echoes(&mut tunnel, b"hello");
     echoes(&mut other, b"there");
+    if reload {
+        gateway.program.signal(Signal::HUP);
+        gateway.program.says(": reloaded");
+    }
 
     setup.write("htpasswd", &format!("alice:{HASH}\n"));
     let removed = Instant::now();
@@ -412,6 +426,20 @@ fn a_tunnel_and_a_stream_of_a_removed_user_end_and_others_go_on() {
     time_to_end(&mut *stream, limit);
     assert!(removed.elapsed() < limit, "the stream took {:?}", removed.elapsed());
     echoes(&mut other, b"still");
-    drop(other);
+    // What queued up meanwhile is read away; then more must come, well after a check that could have cut it.
+    let begin = Instant::now();
+    while begin.elapsed() < 2 * portcullis::limits::TUNNEL_CHECK_INTERVAL {
+        let mut buffer = [0; 4096];
+        assert!(other_stream.read(&mut buffer).unwrap() > 0, "the stream of a user who is still there ended");
+    }
+    drop((other, other_stream));
+    let found = until(|| {
+        let found = records(&setup.path().join("audit"));
+        match found.iter().find(|r| r["url"]["path"] == "/events") {
+            Some(record) => Ok(record.clone()),
+            None => Err(format!("{found:?}")),
+        }
+    });
+    assert_eq!(found["http"]["response"]["ended"], "cut", "{found}");
     gateway.terminate();
 }

@@ -152,6 +152,21 @@ impl Stores {
         if told.iter().any(Diagnostic::is_error) { Err(told) } else { Ok((stores, told)) }
     }
 
+    /// Goes on with the stores that `previous` has for the same files, so that what began before a reload, a tunnel for
+    /// instance, still hears of changes. Both read the same files: these have just been found good, and are the newer ones.
+    pub(super) fn share(&mut self, previous: &Self) {
+        for own in &mut self.0 {
+            let same = |old: &&Arc<Store>| old.users == own.users && old.groups == own.groups && old.allow_des == own.allow_des;
+            if let Some(old) = previous.0.iter().find(same) {
+                let mut seen = old.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                *seen = *own.seen.lock().unwrap_or_else(PoisonError::into_inner);
+                old.content.store(own.content());
+                drop(seen);
+                *own = Arc::clone(old);
+            }
+        }
+    }
+
     /// The store of a map.
     pub(super) fn of(&self, settings: &AuthSettings) -> Option<&Arc<Store>> {
         self.0.iter().find(|store| store.serves(settings))

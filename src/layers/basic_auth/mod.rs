@@ -20,7 +20,6 @@ use self::credentials::{Credentials, Found};
 use self::files::{Content, Store, Stores};
 use self::pool::{Check, Pool};
 use self::proven::{Proven, Prover};
-use self::stream::Stream;
 use crate::audit::Record;
 use crate::diagnostic::Diagnostic;
 use crate::evidence::Caller;
@@ -30,7 +29,6 @@ use crate::message::{Body, Request, Response};
 use crate::policy::require::Asked;
 use crate::policy::{AuthSettings, Map, Policy};
 use crate::refusal::Refusal;
-use arc_swap::ArcSwapOption;
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderMap, StatusCode};
 use std::fmt;
@@ -48,8 +46,6 @@ struct Keeper {
     proven: Proven,
     pool: Pool,
     dummy: Arc<Hash>,
-    /// The files of the policy in force: what tunnels and streams are asked about, also those begun under an earlier policy.
-    in_force: ArcSwapOption<Stores>,
 }
 
 impl Keeper {
@@ -60,14 +56,13 @@ impl Keeper {
             proven: Proven::new(PROVEN_CREDENTIALS_LIFETIME),
             pool: Pool::new().map_err(|e| e.to_string())?,
             dummy: Arc::new(Hash::parse(DUMMY).map_err(|e| e.to_string())?),
-            in_force: ArcSwapOption::empty(),
         })
     }
 }
 
 /// Layer 1: shared by all runtime threads.
 pub struct BasicAuth {
-    stores: Arc<Stores>,
+    stores: Stores,
     keeper: Arc<Keeper>,
 }
 
@@ -88,7 +83,7 @@ impl BasicAuth {
             let help = "free some memory, processes or threads";
             vec![Diagnostic::file(&policy.path, format!("passwords cannot be checked: {why}"), help)]
         })?;
-        Ok((Self { stores: Arc::new(stores), keeper: Arc::new(keeper) }, warnings))
+        Ok((Self { stores, keeper: Arc::new(keeper) }, warnings))
     }
 
     /// The same for a policy that replaces the one of `previous`: back-off, proven credentials and threads go on.
@@ -96,22 +91,9 @@ impl BasicAuth {
     /// # Errors
     /// Everything that is wrong with the files, warnings among it.
     pub fn following(policy: &Policy, previous: &Self) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
-        let (stores, warnings) = Stores::load(policy)?;
-        Ok((Self { stores: Arc::new(stores), keeper: Arc::clone(&previous.keeper) }, warnings))
-    }
-
-    /// Says that this layer's policy is in force: tunnels and streams of earlier ones are judged by its files from now on.
-    pub fn take_over(&self) {
-        self.keeper.in_force.store(Some(Arc::clone(&self.stores)));
-    }
-
-    /// The body of an answer to a proven user, which ends when the user may no longer come in: an event stream can outlive
-    /// its user by days.
-    pub fn watch(self: &Arc<Self>, map: &Arc<Map>, caller: &Caller, body: Body) -> Body {
-        if caller.user.is_none() || body.is_empty() {
-            return body;
-        }
-        Body::boxed(Stream::new(body, Arc::clone(self), Arc::clone(map), caller.clone()))
+        let (mut stores, warnings) = Stores::load(policy)?;
+        stores.share(&previous.stores);
+        Ok((Self { stores, keeper: Arc::clone(&previous.keeper) }, warnings))
     }
 
     /// Lets a request on, with what the backend may know of its caller in the headers. `address` is the client's, after
@@ -165,12 +147,19 @@ impl BasicAuth {
         let Some(name) = &caller.user else {
             return decide::without_user(&map.auth.require, &asked) == Some(true);
         };
-        let in_force = self.keeper.in_force.load();
-        let stores = in_force.as_ref().unwrap_or(&self.stores);
-        let Some(content) = stores.of(&map.auth).map(|store| store.content()) else { return false };
+        let Some(content) = self.stores.of(&map.auth).map(|store| store.content()) else { return false };
         let groups = content.groups.of(name);
         let asked = Asked { user: Some(name), groups: &groups, ..asked };
         content.users.get(name).is_some_and(|user| line_mark(user) == caller.line) && map.auth.require.allows(&asked)
+    }
+
+    /// A response body that is cut soon after its user may no longer come in. What is whole already, or nobody's, stays as
+    /// it is.
+    pub fn hold(self: &Arc<Self>, map: &Arc<Map>, caller: &Caller, body: Body) -> Body {
+        if caller.user.is_none() || body.is_in_memory() {
+            return body;
+        }
+        Body::boxed(stream::WhileAllowed::new(body, Arc::clone(self), Arc::clone(map), caller.clone()))
     }
 
     async fn login(
@@ -211,7 +200,7 @@ impl BasicAuth {
         address: IpAddr,
         record: &mut Record,
     ) -> Result<Login, Refusal> {
-        let Keeper { backoff, prover, proven, pool, dummy, .. } = &*self.keeper;
+        let Keeper { backoff, prover, proven, pool, dummy } = &*self.keeper;
         let content = store.content();
         let user = credentials.name().and_then(|name| content.users.get(name)).cloned();
         record.auth.user = Some(String::from_utf8_lossy(credentials.user()).into_owned());

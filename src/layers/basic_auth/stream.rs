@@ -1,4 +1,4 @@
-//! A response body that ends when its user may no longer come in.
+//! A response body that goes on only while its user may come in.
 
 use super::BasicAuth;
 use crate::evidence::Caller;
@@ -8,54 +8,62 @@ use crate::policy::Map;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
-/// Chunks that pass before a body that never waits is looked at; shorter ones cost nothing.
-const FREE_CHUNKS: u32 = 64;
-
-/// Asks [`BasicAuth::still_allowed`] every [`TUNNEL_CHECK_INTERVAL`], from the first time that it has to wait.
-pub(super) struct Stream {
+/// Looks every [`TUNNEL_CHECK_INTERVAL`] whether the caller is still allowed, also while the backend is silent. Bodies that
+/// are over sooner, nearly all, are never looked at.
+pub(super) struct WhileAllowed {
     body: Body,
-    layer: Arc<BasicAuth>,
+    basic_auth: Arc<BasicAuth>,
     map: Arc<Map>,
     caller: Caller,
+    due: Instant,
+    /// Made when the backend is first waited for.
     timer: Option<Pin<Box<Sleep>>>,
-    chunks: u32,
 }
 
-impl Stream {
-    pub(super) fn new(body: Body, layer: Arc<BasicAuth>, map: Arc<Map>, caller: Caller) -> Self {
-        Self { body, layer, map, caller, timer: None, chunks: 0 }
+impl WhileAllowed {
+    pub(super) fn new(body: Body, basic_auth: Arc<BasicAuth>, map: Arc<Map>, caller: Caller) -> Self {
+        Self { body, basic_auth, map, caller, due: Instant::now() + TUNNEL_CHECK_INTERVAL, timer: None }
     }
 
-    /// False when it is time to ask and the answer is no.
-    fn may_go_on(&mut self, cx: &mut Context<'_>) -> bool {
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(TUNNEL_CHECK_INTERVAL)));
-        while timer.as_mut().poll(cx).is_ready() {
-            if !self.layer.still_allowed(&self.map, &self.caller) {
-                return false;
-            }
-            timer.as_mut().reset(Instant::now() + TUNNEL_CHECK_INTERVAL);
-        }
-        true
+    /// Whether it may go on; the next look is due an interval later.
+    fn look(&mut self) -> bool {
+        self.due = Instant::now() + TUNNEL_CHECK_INTERVAL;
+        self.basic_auth.still_allowed(&self.map, &self.caller)
     }
 }
 
-impl http_body::Body for Stream {
+impl http_body::Body for WhileAllowed {
     type Data = Bytes;
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(cx);
-        self.chunks = self.chunks.saturating_add(1);
-        let look = frame.is_pending() || self.timer.is_some() || self.chunks > FREE_CHUNKS;
-        if look && !self.may_go_on(cx) {
-            return Poll::Ready(Some(Err(BodyError::Refused(Refusal::NotAllowed))));
+        let this = &mut *self;
+        let cut = || Poll::Ready(Some(Err(BodyError::Refused(Refusal::NotAllowed))));
+        if Instant::now() >= this.due && !this.look() {
+            return cut();
         }
-        frame
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            return Poll::Ready(frame);
+        }
+        loop {
+            let due = this.due;
+            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(due)));
+            if timer.deadline() != due {
+                timer.as_mut().reset(due);
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if !this.look() {
+                return cut();
+            }
+        }
     }
 
     fn is_end_stream(&self) -> bool {
