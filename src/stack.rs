@@ -155,7 +155,7 @@ impl Stack {
         forwarded.response = self.inspection.release(mapped, watch, forwarded.response).await?;
 
         // 2' NTLM/Negotiate block: backend challenges stripped; 1' a backend login behind ours is a conflict
-        let integrated = self.ntlm_block.release(&mapped.map, &mut forwarded.response, record)?;
+        let integrated = self.ntlm_block.release(&mapped.map, request.version, &mut forwarded.response, record)?;
         self.basic_auth.release(&mapped.map, caller, &mut forwarded.response, record)?;
         if integrated {
             self.forwarding.keep_pinned(request);

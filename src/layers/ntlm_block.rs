@@ -5,8 +5,8 @@ use crate::evidence::NoHandshake;
 use crate::message::{Request, Response};
 use crate::policy::{Map, NtlmSettings};
 use crate::refusal::Refusal;
-use http::HeaderMap;
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, WWW_AUTHENTICATE};
+use http::{HeaderMap, Version};
 
 /// Layer 2. It has no state: both switches stand in the map.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,11 +37,24 @@ impl Scheme {
         }
     }
 
-    fn blocked(self, settings: NtlmSettings) -> bool {
+    fn switched_off(self, settings: NtlmSettings) -> bool {
         match self {
-            Self::Ntlm => settings.block_ntlm,
-            Self::Negotiate => settings.block_negotiate,
+            Self::Ntlm => !settings.block_ntlm,
+            Self::Negotiate => !settings.block_negotiate,
         }
+    }
+
+    /// Whether the scheme is kept out of this exchange. Over HTTP/2 it always is, since there no client connection can have a
+    /// backend connection of its own; the record says so where the switch would have let it through.
+    fn blocked(self, settings: NtlmSettings, version: Version, record: &mut Record) -> bool {
+        const NEEDS_HTTP1: &str = "integrated_needs_http1";
+        if !self.switched_off(settings) {
+            return true;
+        }
+        if version == Version::HTTP_2 && !record.notes.contains(&NEEDS_HTTP1) {
+            record.notes.push(NEEDS_HTTP1);
+        }
+        version == Version::HTTP_2
     }
 }
 
@@ -55,7 +68,7 @@ impl NtlmBlock {
         for name in [AUTHORIZATION, PROXY_AUTHORIZATION] {
             for value in request.headers.get_all(&name) {
                 let Some(scheme) = credentials_scheme(value.as_bytes()) else { continue };
-                if scheme.blocked(map.ntlm) {
+                if scheme.blocked(map.ntlm, request.version, record) {
                     record.integrated_removed.push(format!("{name}: {}", scheme.name()));
                     return Err(Refusal::IntegratedAuthOffered);
                 }
@@ -73,13 +86,15 @@ impl NtlmBlock {
         }
     }
 
-    /// Removes blocked challenges. Returns whether one remains that needs a pinned connection.
+    /// Removes blocked challenges from the answer to a request of this version. Returns whether one remains that needs a pinned
+    /// connection.
     ///
     /// # Errors
     /// `BackendLoginConflict` when a 401 has no challenge left (RFC 9110 section 15.5.2 demands one).
-    pub fn release(self, map: &Map, response: &mut Response, record: &mut Record) -> Result<bool, Refusal> {
-        let mut remains = strip(&mut response.headers, WWW_AUTHENTICATE, map.ntlm, record);
-        remains |= strip(&mut response.headers, PROXY_AUTHENTICATE, map.ntlm, record);
+    pub fn release(self, map: &Map, version: Version, response: &mut Response, record: &mut Record) -> Result<bool, Refusal> {
+        let blocked = |scheme: Scheme, record: &mut Record| scheme.blocked(map.ntlm, version, record);
+        let mut remains = strip(&mut response.headers, WWW_AUTHENTICATE, blocked, record);
+        remains |= strip(&mut response.headers, PROXY_AUTHENTICATE, blocked, record);
         let unauthorized = response.status == http::StatusCode::UNAUTHORIZED;
         if unauthorized && !record.integrated_removed.is_empty() && !response.headers.contains_key(WWW_AUTHENTICATE) {
             return Err(Refusal::BackendLoginConflict);
@@ -95,7 +110,7 @@ fn credentials_scheme(value: &[u8]) -> Option<Scheme> {
 }
 
 /// Rewrites one header without the blocked challenges; true when an unblocked one of the two schemes is still there.
-fn strip(headers: &mut HeaderMap, name: HeaderName, settings: NtlmSettings, record: &mut Record) -> bool {
+fn strip(headers: &mut HeaderMap, name: HeaderName, blocked: impl Fn(Scheme, &mut Record) -> bool, record: &mut Record) -> bool {
     if !headers.contains_key(&name) {
         return false;
     }
@@ -107,7 +122,7 @@ fn strip(headers: &mut HeaderMap, name: HeaderName, settings: NtlmSettings, reco
         let mut good: Vec<&[u8]> = Vec::with_capacity(list.len());
         for challenge in &list {
             match credentials_scheme(challenge) {
-                Some(scheme) if scheme.blocked(settings) => {
+                Some(scheme) if blocked(scheme, record) => {
                     changed = true;
                     record.integrated_removed.push(format!("{name}: {}", scheme.name()));
                 }

@@ -217,6 +217,14 @@ pub struct Site {
     pub unmapped: Arc<Map>,
 }
 
+impl Site {
+    /// Whether clients are offered HTTP/1.1 only: a map lets NTLM or Negotiate through, which belong to a connection whose
+    /// requests follow one another.
+    pub fn http1_only(&self) -> bool {
+        self.maps.iter().any(|map| !map.ntlm.block_ntlm || !map.ntlm.block_negotiate)
+    }
+}
+
 /// `https` of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Https {

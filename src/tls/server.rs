@@ -14,32 +14,41 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::LazyConfigAcceptor;
 pub use tokio_rustls::server::TlsStream;
 
+/// What a name is served with.
+#[derive(Clone, Debug)]
+struct Offer {
+    key: Arc<CertifiedKey>,
+    /// HTTP/2 is not offered.
+    http1_only: bool,
+}
+
 /// Certificates of all sites by name. Exact names win over wildcards, wildcards over the catch-all site.
 #[derive(Debug, Default)]
 struct Names {
-    exact: HashMap<Box<str>, Arc<CertifiedKey>>,
+    exact: HashMap<Box<str>, Offer>,
     /// By the suffix after `*.`.
-    wildcard: HashMap<Box<str>, Arc<CertifiedKey>>,
-    any: Option<Arc<CertifiedKey>>,
-    first: Option<Arc<CertifiedKey>>,
+    wildcard: HashMap<Box<str>, Offer>,
+    any: Option<Offer>,
+    /// For clients that name no site: the first site's certificate, and HTTP/1.1 alone where any site needs it.
+    nameless: Option<Offer>,
 }
 
 impl Names {
-    fn add(&mut self, names: &[SiteName], key: &Arc<CertifiedKey>) {
-        self.first.get_or_insert_with(|| key.clone());
+    fn add(&mut self, names: &[SiteName], offer: &Offer) {
+        self.nameless.get_or_insert_with(|| offer.clone()).http1_only |= offer.http1_only;
         for name in names {
             match name {
-                SiteName::Exact(host) => _ = self.exact.entry(host.as_str().into()).or_insert_with(|| key.clone()),
-                SiteName::Wildcard(suffix) => _ = self.wildcard.entry(suffix.as_str().into()).or_insert_with(|| key.clone()),
-                SiteName::Any => _ = self.any.get_or_insert_with(|| key.clone()),
+                SiteName::Exact(host) => _ = self.exact.entry(host.as_str().into()).or_insert_with(|| offer.clone()),
+                SiteName::Wildcard(suffix) => _ = self.wildcard.entry(suffix.as_str().into()).or_insert_with(|| offer.clone()),
+                SiteName::Any => _ = self.any.get_or_insert_with(|| offer.clone()),
             }
         }
     }
 
     /// Without a name the first site's certificate, since a client that sends none can be given nothing better; an unknown
     /// name gets the catch-all site's, or nothing.
-    fn find(&self, name: Option<&str>) -> Option<&Arc<CertifiedKey>> {
-        let Some(name) = name else { return self.first.as_ref() };
+    fn find(&self, name: Option<&str>) -> Option<&Offer> {
+        let Some(name) = name else { return self.nameless.as_ref() };
         let lower;
         let name = if name.bytes().any(|b| b.is_ascii_uppercase()) {
             lower = name.to_ascii_lowercase();
@@ -54,7 +63,7 @@ impl Names {
 
 impl ResolvesServerCert for Names {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name()).cloned()
+        self.find(hello.server_name()).map(|offer| offer.key.clone())
     }
 }
 
@@ -69,7 +78,10 @@ pub struct Prepared {
 /// Loads the certificates of all sites that have one, at `now` (seconds since the Unix epoch); `None` where a diagnostic
 /// is an error or no site has a certificate.
 pub fn prepare(sites: &[Arc<Site>], now: i64) -> (Option<Prepared>, Vec<Diagnostic>) {
-    let served = sites.iter().filter_map(|site| Some(Served { name: &site.name, names: &site.names, files: site.certificate.as_ref()? }));
+    let served = sites.iter().filter_map(|site| {
+        let files = site.certificate.as_ref()?;
+        Some(Served { name: &site.name, names: &site.names, files, http1_only: site.http1_only() })
+    });
     prepare_each(served, now)
 }
 
@@ -82,6 +94,8 @@ pub struct Served<'a> {
     pub names: &'a [SiteName],
     /// Its certificate.
     pub files: &'a CertificateFiles,
+    /// Offer HTTP/1.1 only ([`Site::http1_only`]).
+    pub http1_only: bool,
 }
 
 /// [`prepare`], for sites that are not in a policy.
@@ -94,7 +108,7 @@ pub fn prepare_each<'a>(sites: impl Iterator<Item = Served<'a>>, now: i64) -> (O
         // Sites may share files: what is wrong with a file is said once.
         found.extend(diagnostics.into_iter().filter(|d| !found.contains(d)).collect::<Vec<_>>());
         if let Some(loaded) = loaded {
-            names.add(site.names, &loaded.key);
+            names.add(site.names, &Offer { key: loaded.key.clone(), http1_only: site.http1_only });
             certificates.push((site.name.clone(), loaded));
         }
     }
@@ -125,7 +139,10 @@ impl std::fmt::Display for HandshakeError {
 impl std::error::Error for HandshakeError {}
 
 struct Current {
-    config: Arc<ServerConfig>,
+    /// HTTP/2 and HTTP/1.1.
+    both: Arc<ServerConfig>,
+    /// HTTP/1.1 alone.
+    http1: Arc<ServerConfig>,
     names: Arc<Names>,
 }
 
@@ -142,8 +159,8 @@ impl std::fmt::Debug for ServerTls {
 }
 
 impl ServerTls {
-    /// TLS 1.2 and 1.3 with `prepared`'s certificates, HTTP/2 and HTTP/1.1 by ALPN, and session tickets under keys that
-    /// change every six hours and survive a swap.
+    /// TLS 1.2 and 1.3 with `prepared`'s certificates, HTTP/2 and HTTP/1.1 by ALPN (HTTP/1.1 alone for sites that need it), and
+    /// session tickets under keys that change every six hours and survive a swap.
     ///
     /// # Errors
     /// The operating system has no random numbers; in words.
@@ -171,7 +188,9 @@ impl ServerTls {
         let start = (&mut acceptor).await.map_err(|e| handshake_error(&e))?;
         let current = self.current.load_full();
         let asked = start.client_hello().server_name().map(str::to_ascii_lowercase);
-        if let Some(name) = asked.filter(|name| current.names.find(Some(name)).is_none()) {
+        let offer = current.names.find(asked.as_deref());
+        if let (None, Some(name)) = (offer, &asked) {
+            let name = name.clone();
             // An alert record by hand (RFC 8446 section 6): rustls sends access_denied where it finds no certificate.
             const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
             let mut stream = start.io;
@@ -179,7 +198,8 @@ impl ServerTls {
             let _ = stream.shutdown().await;
             return Err(HandshakeError::UnknownName(name));
         }
-        start.into_stream(current.config.clone()).await.map_err(|e| handshake_error(&e))
+        let config = if offer.is_some_and(|o| o.http1_only) { &current.http1 } else { &current.both };
+        start.into_stream(Arc::clone(config)).await.map_err(|e| handshake_error(&e))
     }
 }
 
@@ -189,9 +209,11 @@ fn current(prepared: &Prepared, tickets: &Arc<dyn ProducesTickets>) -> Result<Cu
         .map_err(|e| format!("TLS cannot be set up: {e}"))?;
     let names = prepared.names.clone();
     let mut config = builder.with_no_client_auth().with_cert_resolver(names.clone());
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     config.ticketer = tickets.clone();
-    Ok(Current { config: Arc::new(config), names })
+    let mut both = config.clone();
+    both.alpn_protocols.insert(0, b"h2".to_vec());
+    Ok(Current { both: Arc::new(both), http1: Arc::new(config), names })
 }
 
 fn handshake_error(error: &std::io::Error) -> HandshakeError {

@@ -133,7 +133,10 @@ async fn openssl_meets_the_versions_names_protocols_and_groups_we_promise() {
     let (mail, wild) = (made(&["mail.example.com"]), made(&["*.example.org"]));
     let (exact, wildcard) = ([SiteName::Exact("mail.example.com".into())], [SiteName::Wildcard("example.org".into())]);
     let name = "site".into();
-    let sites = [Served { name: &name, names: &exact, files: &mail }, Served { name: &name, names: &wildcard, files: &wild }];
+    let sites = [
+        Served { name: &name, names: &exact, files: &mail, http1_only: false },
+        Served { name: &name, names: &wildcard, files: &wild, http1_only: false },
+    ];
     let now = i64::try_from(std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()).unwrap();
     let address = served(ServerTls::new(&prepare_each(sites.into_iter(), now).0.unwrap()).unwrap()).await;
     let cases: &[(&[&str], &[&str])] = &[

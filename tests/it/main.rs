@@ -16,6 +16,7 @@ mod deep;
 mod deeper_upstream;
 mod floors;
 mod gateway;
+mod ntlm;
 mod policy;
 mod program;
 mod tls;

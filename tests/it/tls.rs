@@ -32,7 +32,7 @@ fn certificate(folder: &Path, file: &str, names: &[&str]) -> (PathBuf, Certifica
 fn prepare(sites: &[(&[SiteName], &Path)], now: i64) -> (Option<Prepared>, Vec<Diagnostic>) {
     let files: Vec<_> = sites.iter().map(|(_, path)| CertificateFiles { certificate: path.into(), key: None, chain: None }).collect();
     let name = "site".into();
-    prepare_each(sites.iter().zip(&files).map(|((names, _), files)| Served { name: &name, names, files }), now)
+    prepare_each(sites.iter().zip(&files).map(|((names, _), files)| Served { name: &name, names, files, http1_only: false }), now)
 }
 
 fn now() -> i64 {

@@ -125,7 +125,9 @@ impl Door {
         let server_name = request.peer.tls.as_ref().and_then(|t| t.server_name.as_deref());
         if let Some(by_name) = server_name.and_then(|n| self.sites.find(n))
             && by_name.site.index != found.site.index
-            && by_name.site.certificate != found.site.certificate
+            && (by_name.site.certificate != found.site.certificate
+                // A browser may send one site's requests on another's connection (RFC 9113 section 9.1.1); with 421 it tries anew.
+                || (request.version == http::Version::HTTP_2 && found.site.http1_only()))
         {
             return Err(Refusal::MisdirectedTls);
         }
