@@ -13,6 +13,7 @@ mod binary_run;
 mod certificates;
 mod check;
 mod deep;
+mod deep_application;
 mod deeper_upstream;
 mod floors;
 mod gateway;
