@@ -60,7 +60,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
     ),
     ("forward", "[forward]", "Forwarding. Narrowed by writing the key directly in `[[site]]` or `[[site.map]]`."),
     ("auth", "[auth]", "Layer 1, Basic auth. Narrowed in `[site.auth]` or `[site.map.auth]`, also written `auth = { ... }`."),
-    ("ntlm", "[ntlm]", "Layer 2, the NTLM and Negotiate block. Narrowed in `[site.ntlm]` or `[site.map.ntlm]`."),
+    (
+        "ntlm",
+        "[ntlm]",
+        "Layer 2, the NTLM and Negotiate block. Narrowed in `[site.ntlm]` or `[site.map.ntlm]`. A site with a switch off offers HTTP/1.1 only.",
+    ),
     (
         "rate_limit",
         "[rate_limit]",
