@@ -137,9 +137,12 @@ impl Stack {
 
         // 2  NTLM/Negotiate block: no integrated-auth handshakes through the gateway
         let no_handshake = self.ntlm_block.admit(&mapped.map, request, record)?;
+        record.timing.ntlm_block = Some(laps.lap());
 
         // 3  rate limit: per caller, else per client address
-        let place = self.rate_limit.admit(&mapped.map, Key::new(caller.user.as_ref(), caller.address), record)?;
+        let place = self.rate_limit.admit(&mapped.map, Key::new(caller.user.as_ref(), caller.address), record);
+        record.timing.rate_limit = Some(laps.lap());
+        let place = place?;
 
         // 4  inspection: the rules, request side
         let inspection = self.inspection.admit(mapped, caller, no_handshake, request, record).await;

@@ -483,7 +483,8 @@ fn hostile_texts_take_linear_time() {
         }
         let started = Instant::now();
         line(&record);
-        assert!(started.elapsed() < Duration::from_secs(3), "{unit}: {:?}", started.elapsed());
+        // Far above what linear work takes here on a loaded machine, far below what quadratic work would.
+        assert!(started.elapsed() < Duration::from_secs(30), "{unit}: {:?}", started.elapsed());
     }
 }
 
