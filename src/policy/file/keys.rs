@@ -106,12 +106,17 @@ pub const KEYS: &[Key] = &[
 
     key("admin", "address", One, "address and port", Value(r#""127.0.0.1:9900""#), r#""127.0.0.1:9900""#, "Where to listen. Anything but the machine itself needs `dangerously_public_admin`."),
     key("admin", "dangerously_public_admin", One, BOOLEAN, Value("false"), "true", "Allows an admin address that other machines can reach."),
+    key("admin", "require", One, "list of conditions", Words("nobody: no console"), r#"["group admins"]"#, "Who may use the console: people and groups, as in `require` elsewhere."),
+    key("admin", "users", One, PATH, Words("that of `[auth]`"), r#""auth/admins""#, "The password file of the console."),
+    key("admin", "groups", One, PATH, Words("that of `[auth]`"), r#""auth/groups""#, "The group file of the console."),
 
     key("log", "level", One, "filter", Value(r#""info""#), r#""info,portcullis::tls=debug""#, "`error`, `warn`, `info`, `debug` or `trace`, also per module."),
     key("log", "directory", One, PATH, Words("standard error"), r#""../log""#, "A folder for daily log files."),
     key("log", "format", One, "`text` or `json`", Value(r#""text""#), r#""json""#, "How a line is written."),
 
     key("audit", "directory", One, PATH, Value(r#""../audit""#), r#""/var/log/portcullis""#, "The folder of the `*.jsonl` files; made when it does not exist."),
+    key("audit", "index_directory", One, PATH, Words("`index` in the folder of the files"), r#""/var/cache/portcullis/index""#, "The folder of the index over them: it can be thrown away at any time."),
+    key("audit", "index", One, BOOLEAN, Words("`true` with a console"), "true", "The gateway keeps the index up to date. Without it, `portcullis audit index` does."),
     key("audit", "file_bytes_max", One, BYTES, Value("268435456"), "104857600", "A file that would grow beyond this is closed and the next begun."),
     key("audit", "retention_days", One, "integer, days, or `\"forever\"`", Value(r#""forever""#), "365", "How long closed files are kept."),
     key("audit", "on_failure", One, "`refuse` or `serve`", Value(r#""refuse""#), r#""serve""#, "When no record can be written: answer 503, or serve and count the gap."),
