@@ -421,6 +421,9 @@ impl Line<'_> {
             self.raw(b",\"score\":");
             signed(self.out, score);
         }
+        if !record.exclusions.is_empty() {
+            self.words(b",\"exclusions\":", "inspection.exclusions", record.exclusions.iter().map(AsRef::as_ref));
+        }
         self.raw(b"}");
         if record.rules.len() > RECORD_RULES_MAX {
             self.cut("rules");
