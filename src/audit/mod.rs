@@ -12,7 +12,7 @@ mod redact;
 mod writer;
 
 pub use json::SCHEMA_VERSION;
-pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome};
+pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome, Would};
 pub use redact::{REDACTED, Redactor};
 pub use writer::{Metrics, Settings, Trail, WallClock};
 
