@@ -41,8 +41,13 @@ fn story(facts: &Facts, value: &Value) -> Markup {
     // Line ends of the record's own texts are escaped in JSON.
     let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
     let decision = facts.first(Field::Decision);
-    let needles: Vec<String> =
-        value["rules"].as_array().into_iter().flatten().map(|rule| text(rule, "/matched").to_owned()).filter(|text| text.len() > 2).collect();
+    let needles: Vec<String> = value["rules"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|rule| text(rule, "/matched").to_owned())
+        .filter(|text| text.len() > 2)
+        .collect();
     let asked = Asked { since: ALL.into(), ..Asked::default() };
     let link = |field: Field| address("/events", &narrowed(&asked, field, &facts.first(field)));
     let status = facts.first(Field::Status);
@@ -77,7 +82,13 @@ fn came(value: &Value, needles: &[String]) -> Markup {
     let from = text(value, "/source/ip");
     let peer = text(value, "/source/peer_ip");
     let query = text(value, "/url/query");
-    let url = format!("{}://{}{}{}{query}", text(value, "/url/scheme"), text(value, "/url/domain"), text(value, "/url/path"), if query.is_empty() { "" } else { "?" });
+    let url = format!(
+        "{}://{}{}{}{query}",
+        text(value, "/url/scheme"),
+        text(value, "/url/domain"),
+        text(value, "/url/path"),
+        if query.is_empty() { "" } else { "?" }
+    );
     let headers = value["http"]["request"]["headers"].as_object();
     html! {
         section.card.wide {
@@ -144,7 +155,9 @@ fn detail(value: &Value, layer: &str) -> Markup {
             @if !groups.is_empty() { " in " (shown(&groups)) }
             " (" (shown(text(value, "/authentication/result"))) ")"
         },
-        "ntlm_block" => html! { @let removed = words(&value["integrated_auth_removed"]); @if !removed.is_empty() { "removed " (shown(&removed)) } },
+        "ntlm_block" => {
+            html! { @let removed = words(&value["integrated_auth_removed"]); @if !removed.is_empty() { "removed " (shown(&removed)) } }
+        }
         "rate_limit" => html! { @if value["rate_would_limit"] == true { "would have refused" } },
         "inspection" => html! {
             (shown(text(value, "/inspection/mode"))) ", " (shown(text(value, "/inspection/extent")))

@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The file of marks and notes, in the folder of the trail.
-const REVIEWS_FILE: &str = "reviewed.jsonl";
+const REVIEWS_FILE: &str = "reviews.ndjson";
 /// The time looked at where nothing else is asked for.
 const SINCE: &str = "24h";
 /// The word for all time.
@@ -86,6 +86,12 @@ pub struct Console {
     answering: AtomicUsize,
     /// What follows the policy; replaced when that is.
     current: Mutex<Option<Arc<Current>>>,
+}
+
+impl std::fmt::Debug for Console {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Console").finish_non_exhaustive()
+    }
 }
 
 struct Current {

@@ -116,7 +116,8 @@ pub(super) fn marked(text: &str, needles: &[String]) -> Markup {
     let mut rest = text;
     let mut out = String::new();
     loop {
-        let places = needles.iter().filter(|needle| needle.len() > 1).filter_map(|needle| Some((rest.find(needle.as_str())?, needle.len())));
+        let places =
+            needles.iter().filter(|needle| needle.len() > 1).filter_map(|needle| Some((rest.find(needle.as_str())?, needle.len())));
         let Some((at, length)) = places.min_by_key(|(at, length)| (*at, usize::MAX - length)) else { break };
         out.push_str(&shown(&rest[..at]).into_string());
         out.push_str(&html! { mark { (printable(&rest[at..at + length])) } }.into_string());
@@ -234,7 +235,11 @@ pub(super) fn length(micros: u64) -> String {
     let units = [(86_400_000_000, "days"), (3_600_000_000, "h"), (60_000_000, "min"), (1_000_000, "s"), (1_000, "ms"), (1, "us")];
     let (unit, name) = units.into_iter().find(|(unit, _)| micros >= *unit).unwrap_or((1, "us"));
     let tenths = micros.saturating_mul(10) / unit;
-    if tenths < 100 && !tenths.is_multiple_of(10) { format!("{}.{} {name}", tenths / 10, tenths % 10) } else { format!("{} {name}", tenths / 10) }
+    if tenths < 100 && !tenths.is_multiple_of(10) {
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    } else {
+        format!("{} {name}", tenths / 10)
+    }
 }
 
 /// Says that an answer may lack something.

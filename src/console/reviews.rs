@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn the_last_word_on_a_group_counts_and_a_torn_line_does_not() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("reviewed.jsonl");
+        let path = folder.path().join("reviews.ndjson");
         let reviews = Reviews::new(path.clone());
         assert!(reviews.all().unwrap().is_empty());
         let mut review = Review { group: "a".into(), reviewed: true, note: "a scanner".into(), ..Review::default() };

@@ -52,10 +52,13 @@ impl Sessions {
 
     fn signature(&self, text: &str) -> String {
         // A key of any length fits HMAC.
-        Hmac::<Sha256>::new_from_slice(&self.key).map_or_else(|_| String::new(), |mut mac| {
-            mac.update(text.as_bytes());
-            hex(&mac.finalize().into_bytes())
-        })
+        Hmac::<Sha256>::new_from_slice(&self.key).map_or_else(
+            |_| String::new(),
+            |mut mac| {
+                mac.update(text.as_bytes());
+                hex(&mac.finalize().into_bytes())
+            },
+        )
     }
 
     fn signed<'t>(&self, text: &'t str) -> Option<&'t str> {

@@ -5,7 +5,7 @@ use super::page::{Page, address, grouped, narrowed, shown, time};
 use super::{Trouble, Visit};
 use crate::clock::Moment;
 use crate::limits::CERTIFICATE_EXPIRY_WARNING;
-use crate::search::{Asked, Field, Question, Snapshot};
+use crate::search::{Asked, Field, Snapshot};
 use crate::tls::certificate_status;
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -76,7 +76,8 @@ pub(super) fn backends(visit: &Visit, snapshot: &Snapshot) -> Result<Markup, Tro
     // Both ends named, so that the pictures of all share their time.
     meant.until = now;
     let failed = narrowed(&asked, Field::Layer, "forwarding");
-    let failing = Question { until: now, ..failed.question(now).map_err(Trouble::Question)? };
+    let mut failing = failed.question(now).map_err(Trouble::Question)?;
+    failing.until = now;
     let all = snapshot.timeline(&meant, Field::Backend, SPANS)?.found.series;
     let bad = snapshot.timeline(&failing, Field::Backend, SPANS)?.found.series;
     let of = |series: &[(String, Vec<u64>)], name: &str| {

@@ -163,7 +163,7 @@ impl Take {
                 offset += length;
                 self.done += length;
             }
-            let due = self.told.elapsed() >= Duration::from_millis(100);
+            let due = ended || self.told.elapsed() >= Duration::from_millis(100);
             if due {
                 self.told = Instant::now();
             }

@@ -19,3 +19,6 @@ pub use facts::{Facts, Field};
 pub use index::{beside, forget};
 pub use library::{ANSWERS_MAX, Answer, Group, Library, SPANS_MAX, Snapshot, Timeline, Top};
 pub use question::{Asked, Question};
+
+#[cfg(test)]
+mod tests;

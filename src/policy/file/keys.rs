@@ -112,7 +112,7 @@ pub const KEYS: &[Key] = &[
     key("admin", "address", One, "address and port", Value(r#""127.0.0.1:9900""#), r#""127.0.0.1:9900""#, "Where to listen. Anything but the machine itself needs `dangerously_public_admin`."),
     key("admin", "dangerously_public_admin", One, BOOLEAN, Value("false"), "true", "Allows an admin address that other machines can reach."),
     key("admin", "require", One, "list of conditions", Words("nobody: no console"), r#"["group admins"]"#, "Who may use the console: people and groups, as in `require` elsewhere."),
-    key("admin", "users", One, PATH, Words("that of `[auth]`"), r#""auth/admins""#, "The password file of the console."),
+    key("admin", "users", One, PATH, Words("that of `[auth]`"), r#""auth/htpasswd""#, "The password file of the console."),
     key("admin", "groups", One, PATH, Words("that of `[auth]`"), r#""auth/groups""#, "The group file of the console."),
 
     key("log", "level", One, "filter", Value(r#""info""#), r#""info,portcullis::tls=debug""#, "`error`, `warn`, `info`, `debug` or `trace`, also per module."),
