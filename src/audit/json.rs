@@ -374,6 +374,13 @@ impl Line<'_> {
             self.raw(b",\"score\":");
             signed(self.out, score);
         }
+        if let Some(would) = &record.would {
+            self.word(b",\"would\":{\"action\":", would.action);
+            self.count(b",\"status\":", u64::from(would.status));
+            self.count(b",\"rule_id\":", would.rule);
+            self.count(b",\"phase\":", u64::from(would.phase));
+            self.raw(b"}");
+        }
         self.raw(b"}");
         if record.rules.len() > RECORD_RULES_MAX {
             self.cut("rules");

@@ -148,6 +148,21 @@ impl Gate {
         self.records_of(path, 1).await.remove(0)
     }
 
+    /// The one record whose id a page shows.
+    pub(crate) async fn record_on(&self, page: &str) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut all = self.records();
+            all.retain(|r| r["event"]["id"].as_str().is_some_and(|id| page.contains(id)));
+            if let Some(record) = all.pop() {
+                assert!(all.is_empty(), "two records of one request: {record:#} {all:#?}");
+                return record;
+            }
+            assert!(Instant::now() < until, "no record's id is on the page {page}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Layer, action and reason of the one record of a path.
     pub(crate) async fn decision(&self, path: &str) -> [String; 3] {
         let record = self.record(path).await;

@@ -24,6 +24,8 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 #[derive(Debug)]
 pub struct Door {
     sites: Sites,
+    /// Settings of the first site.
+    first: Option<Arc<Map>>,
     trusted_proxies: Vec<IpNet>,
 }
 
@@ -37,7 +39,8 @@ struct Target {
 impl Door {
     /// The door of a policy.
     pub fn new(policy: &Policy) -> Self {
-        Self { sites: Sites::new(&policy.sites), trusted_proxies: policy.trusted_proxies.clone() }
+        let first = policy.sites.first().map(|site| Arc::clone(&site.unmapped));
+        Self { sites: Sites::new(&policy.sites), first, trusted_proxies: policy.trusted_proxies.clone() }
     }
 
     /// Finds site and map.
@@ -89,6 +92,15 @@ impl Door {
         transport(&mapped, &found)?;
         allowed_method(&mapped.map, &request.method)?;
         Ok(mapped)
+    }
+
+    /// The map whose rules report on a request that is refused here or before: by host and path as far as they can be read, else
+    /// the first site's own settings, as Apache takes its first virtual host.
+    pub fn nearest(&self, request: &Request) -> Option<Arc<Map>> {
+        let found = request.authority.as_ref().and_then(|a| host::canonical(a)).and_then(|host| self.sites.find(&host));
+        let Some(found) = found else { return self.first.clone() };
+        let path = split_target(&request.target).and_then(|target| path::canonical(&target.path)).ok();
+        Some(path.map_or_else(|| Arc::clone(&found.site.unmapped), |path| Arc::clone(choose(&found.site, &path).map)))
     }
 
     /// Adds what the door says on the way out.

@@ -10,8 +10,8 @@ use crate::diagnostic::Diagnostic;
 use crate::evidence::{Caller, Inspected, Mapped, NoHandshake};
 use crate::limits::INSPECTION_MEMORY_BYTES_MAX;
 use crate::message::{Body, Request, Response};
-use crate::policy::{InspectionMode, InspectionSettings, OverLimit, Policy};
-use crate::refusal::Refusal;
+use crate::policy::{InspectionMode, InspectionSettings, Map, OverLimit, Policy};
+use crate::refusal::{Layer, Refusal};
 pub use files::check_rules;
 
 use body::{Budget, Collected, Copying};
@@ -21,6 +21,7 @@ use seclang::ruleset::RuleSet;
 use seclang::transaction::{Mode, Options, Transaction};
 use seclang::verdict::{Disruption, Intervention};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use watch::Watched;
 
@@ -90,7 +91,7 @@ impl Inspection {
         record.inspection_mode = if mode == Mode::Block { "block" } else { "detect" };
         // A map whose rules were not compiled cannot be served: the policy builds both from the same list.
         let rules = self.sets.get(&settings.rule_sets).ok_or(Refusal::EngineError)?;
-        let transaction = begin(rules, mode, mapped, caller, request);
+        let transaction = begin(rules, mode, mapped.address, caller.user.as_deref(), request);
         let watched = Arc::new(Watched::new(transaction, Arc::clone(&self.collections)));
         record.late = Some(watched.clone());
         self.judge(&watched, settings, Watched::request_headers)?;
@@ -107,6 +108,34 @@ impl Inspection {
             request.body = Body::boxed(copy);
         }
         Ok((inspected, Watch(Some(watched))))
+    }
+
+    /// A request that is refused before the rules' turn: they see its head in report-only mode, so that the record names them.
+    /// Phase 1 runs on a head that the wire refused, as far as it was split; phase 2 also, without the body, on a whole head that
+    /// the door refused. Phase 5 follows when the record closes.
+    pub fn witness(&self, refusal: &Refusal, map: Option<&Map>, request: &Request, record: &mut Record) {
+        let told_by_rules = match refusal {
+            Refusal::HttpsOnly | Refusal::HttpsRedirect { .. } | Refusal::MisdirectedTls => false,
+            _ => matches!(refusal.layer(), Layer::Wire | Layer::Door),
+        };
+        let Some(map) = map.filter(|_| told_by_rules && !request.raw.method().is_empty() && !request.raw.target().is_empty()) else {
+            return;
+        };
+        if map.inspection.mode == InspectionMode::Off {
+            record.extent_reason = "off";
+            return;
+        }
+        let Some(rules) = self.sets.get(&map.inspection.rule_sets) else { return };
+        let transaction = begin(rules, Mode::Detect, record.source, None, request);
+        let watched = Arc::new(Watched::new(transaction, Arc::clone(&self.collections)));
+        watched.extent(Extent::Partial, "refused_head");
+        record.inspection_mode = "detect";
+        record.late = Some(watched.clone());
+        // Report-only: what the rules found is in the transaction.
+        let _ = watched.request_headers();
+        if refusal.layer() == Layer::Door {
+            let _ = watched.request_body();
+        }
     }
 
     /// Phase 3 on the head of the answer.
@@ -152,17 +181,18 @@ impl Inspection {
     }
 }
 
-fn begin(rules: &Arc<RuleSet>, mode: Mode, mapped: &Mapped, caller: &Caller, request: &Request) -> Transaction {
+fn begin(rules: &Arc<RuleSet>, mode: Mode, address: IpAddr, user: Option<&str>, request: &Request) -> Transaction {
     let options = Options { mode: Some(mode), unique_id: request.id.to_string(), now: request.received.unix_micros, ..Options::default() };
     let mut transaction = Transaction::new(Arc::clone(rules), options);
     let peer = &request.peer;
-    transaction.connection(mapped.address, peer.remote.port(), peer.local.ip(), peer.local.port());
-    if let Some(user) = &caller.user {
+    transaction.connection(address, peer.remote.port(), peer.local.ip(), peer.local.port());
+    if let Some(user) = user {
         transaction.remote_user(user);
     }
     let raw = &request.raw;
     transaction.request_line(raw.line(), raw.method(), raw.target(), raw.version());
-    for (name, value) in raw.headers() {
+    // A bare CR ends no line for us and one for others: where a line's end is in doubt, its header is no header.
+    for (name, value) in raw.headers().filter(|(_, value)| !value.contains(&b'\r')) {
         transaction.request_header(name, value);
     }
     transaction
