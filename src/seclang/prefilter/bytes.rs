@@ -37,6 +37,7 @@ impl ByteSet {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = u8> {
-        (0..=u8::MAX).filter(move |byte| self.contains(*byte))
+        let words = self.0.into_iter().zip([0_u8, 64, 128, 192]);
+        words.flat_map(|(word, base)| (0..64_u8).filter(move |bit| word >> bit & 1 == 1).map(move |bit| base + bit))
     }
 }

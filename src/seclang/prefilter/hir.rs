@@ -1,10 +1,12 @@
 //! From a pattern to what every match of it holds.
 
+use std::collections::{BTreeSet, HashSet};
+
 use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::ByteSet;
 use super::requirement::{Clause, Requirement};
-use super::weight::chance;
+use super::weight::by_chance;
 
 /// Most texts of a part of a pattern that are listed one by one.
 const TEXTS_MAX: usize = 512;
@@ -28,7 +30,7 @@ const CLAUSES_MAX: usize = 6;
 pub(super) fn requirement(pattern: &str) -> Option<Requirement> {
     let mut parser = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).dot_matches_new_line(true).build();
     let hir = parser.parse(pattern).ok()?;
-    let clauses = part(&hir).into_clauses();
+    let clauses: Vec<Clause> = part(&hir).into_clauses().into_iter().map(shorter).collect();
     let shortest = hir.properties().minimum_len().unwrap_or(0);
     (shortest > 0 || !clauses.is_empty()).then_some(Requirement { clauses, shortest, longest: usize::MAX })
 }
@@ -48,16 +50,14 @@ impl Part {
     }
 
     fn clauses(mut clauses: Vec<Clause>) -> Self {
-        clauses.retain(|clause| chance(clause) < 1.0 && clause.literals.len() <= CLAUSE_TEXTS_MAX);
-        clauses.sort_by(|a, b| chance(a).total_cmp(&chance(b)));
-        clauses.dedup();
-        clauses.truncate(CLAUSES_MAX);
+        clauses.retain(|clause| clause.literals.len() <= CLAUSE_TEXTS_MAX);
+        clauses = by_chance(clauses, 1.0, CLAUSES_MAX);
         Part { texts: None, clauses }
     }
 
     fn into_clauses(self) -> Vec<Clause> {
         match self.texts {
-            Some(texts) => Part::clauses(Clause::any(texts).map(shorter).into_iter().collect()).clauses,
+            Some(texts) => Part::clauses(Clause::any(texts).into_iter().collect()).clauses,
             None => self.clauses,
         }
     }
@@ -169,25 +169,29 @@ fn alternation(parts: Vec<Part>) -> Part {
             whole.literals.extend(clause.literals.iter().cloned());
             whole.bytes = whole.bytes.union(clause.bytes);
         }
-        clauses.push(shorter(whole));
+        whole.literals.sort();
+        whole.literals.dedup();
+        clauses.push(whole);
     }
     Part::clauses(clauses)
 }
 
 /// Without the texts that hold another of them or one of the bytes: where they are, the other is.
-fn shorter(mut clause: Clause) -> Clause {
-    clause.literals.sort_by_key(Vec::len);
-    clause.literals.dedup();
-    let mut kept: Vec<Vec<u8>> = Vec::new();
-    for text in clause.literals {
-        let covered = text.iter().any(|byte| {
-            let (lower, upper) = (byte.to_ascii_lowercase(), byte.to_ascii_uppercase());
-            clause.bytes.contains(lower) && clause.bytes.contains(upper)
-        });
-        if !covered && !kept.iter().any(|other| memchr::memmem::find(&text, other).is_some()) {
-            kept.push(text);
+fn shorter(clause: Clause) -> Clause {
+    let mut literals = clause.literals;
+    literals.sort_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+    literals.dedup();
+    let byte_covers = |byte: &u8| clause.bytes.contains(*byte) && clause.bytes.contains(byte.to_ascii_uppercase());
+    let mut kept = HashSet::<Vec<u8>>::new();
+    let mut lengths = BTreeSet::new();
+    for text in literals {
+        let text_covers = |length: &usize| text.windows(*length).any(|part| kept.contains(part));
+        if !text.iter().any(byte_covers) && !lengths.iter().any(text_covers) {
+            lengths.insert(text.len());
+            kept.insert(text);
         }
     }
-    kept.sort();
-    Clause { literals: kept, bytes: clause.bytes }
+    let mut literals: Vec<Vec<u8>> = kept.into_iter().collect();
+    literals.sort();
+    Clause { literals, bytes: clause.bytes }
 }

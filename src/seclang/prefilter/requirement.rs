@@ -27,6 +27,12 @@ pub(crate) struct Requirement {
     pub(crate) longest: usize,
 }
 
+impl AsRef<Clause> for Clause {
+    fn as_ref(&self) -> &Clause {
+        self
+    }
+}
+
 impl Clause {
     /// One of the texts, given in any case; none where one of them is empty.
     pub(crate) fn any<T: AsRef<[u8]>>(texts: impl IntoIterator<Item = T>) -> Option<Self> {

@@ -4,7 +4,7 @@
 //! where they are found, the text itself is compared. Bytes are collected as marks, one for each kind of byte that the clauses tell apart.
 
 use super::requirement::{Clause, Requirement};
-use super::weight::{chance, literal};
+use super::weight::{by_chance, literal};
 
 /// Clauses of an operator that are looked for: more hardly ever decide.
 const SLOTS: usize = 3;
@@ -64,9 +64,8 @@ impl Scanner {
         let mut chosen: Vec<(usize, &Clause)> = Vec::new();
         let mut blank = vec![u64::MAX; SLOTS * width];
         for (operator, requirement) in requirements.iter().enumerate() {
-            let mut clauses: Vec<&Clause> = requirement.clauses.iter().filter(|clause| chance(clause) <= CHANCE_MAX).collect();
-            clauses.sort_by(|a, b| chance(a).total_cmp(&chance(b)));
-            for (slot, clause) in clauses.into_iter().take(SLOTS).enumerate() {
+            let clauses = by_chance(requirement.clauses.iter().collect(), CHANCE_MAX, SLOTS);
+            for (slot, clause) in clauses.into_iter().enumerate() {
                 let place = slot * width + operator / 64;
                 if let Some(word) = blank.get_mut(place) {
                     *word &= !(1 << (operator % 64));

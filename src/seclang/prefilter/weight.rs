@@ -25,8 +25,18 @@ const fn percent(byte: u8) -> f64 {
     }
 }
 
+/// The rarest clauses of those that fewer ordinary values fulfil than `below`, the rarest first, none twice.
+pub(super) fn by_chance<C: AsRef<Clause>>(clauses: Vec<C>, below: f64, most: usize) -> Vec<C> {
+    let weighed = clauses.into_iter().map(|clause| (chance(clause.as_ref()), clause));
+    let mut weighed: Vec<(f64, C)> = weighed.filter(|(chance, _)| *chance < below).collect();
+    weighed.sort_by(|a, b| a.0.total_cmp(&b.0));
+    weighed.dedup_by(|a, b| a.0 == b.0 && a.1.as_ref() == b.1.as_ref());
+    weighed.truncate(most);
+    weighed.into_iter().map(|(_, clause)| clause).collect()
+}
+
 /// The chance that a value holds one of the clause's texts or bytes, from 0 to 1.
-pub(super) fn chance(clause: &Clause) -> f64 {
+fn chance(clause: &Clause) -> f64 {
     let bytes: f64 = clause.bytes.iter().map(|byte| percent(byte) / 100.0).sum();
     let literals: f64 = clause.literals.iter().map(|text| literal(text)).sum();
     (bytes + literals).min(1.0)
@@ -34,6 +44,7 @@ pub(super) fn chance(clause: &Clause) -> f64 {
 
 /// The chance that a value holds a text, letters in any case: a value has some twenty places where it may begin.
 pub(super) fn literal(text: &[u8]) -> f64 {
-    let place = |byte: &u8| (percent(*byte) + if byte.is_ascii_lowercase() { percent(byte.to_ascii_uppercase()) } else { 0.0 }) / 700.0;
+    // A letter counts in both cases.
+    let place = |byte: &u8| (percent(*byte) + if byte.is_ascii_lowercase() { 9.0 } else { 0.0 }) / 700.0;
     20.0 * text.iter().map(place).product::<f64>()
 }
