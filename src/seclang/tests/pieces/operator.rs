@@ -136,11 +136,14 @@ fn macros_reach_the_operators_that_take_them() {
 fn what_is_needed_from_outside_is_said() {
     let list = compile("rbl", "dnsbl.example.net").expect("an operator");
     assert_eq!(list.needs(), Need::Dns);
-    assert_eq!(list.dns_name(b"192.0.2.7").as_deref(), Some("7.2.0.192.dnsbl.example.net"));
-    assert_eq!(list.dns_name(b"::ffff:192.0.2.7").as_deref(), Some("7.2.0.192.dnsbl.example.net"));
-    let six = list.dns_name(b"2001:db8::1").expect("a name");
+    assert_eq!(list.dns_name(b"192.0.2.7", None).as_deref(), Some("7.2.0.192.dnsbl.example.net"));
+    assert_eq!(list.dns_name(b"::ffff:192.0.2.7", None).as_deref(), Some("7.2.0.192.dnsbl.example.net"));
+    let six = list.dns_name(b"2001:db8::1", None).expect("a name");
     assert!(six.starts_with("1.0.0.0.") && six.ends_with(".8.b.d.0.1.0.0.2.dnsbl.example.net"), "{six}");
-    assert_eq!(list.dns_name(b"bad name"), None);
+    assert_eq!(list.dns_name(b"bad name", None), None);
+    let pot = compile("rbl", "dnsbl.httpbl.org").expect("it compiles");
+    assert_eq!(pot.dns_name(b"192.0.2.7", Some("abcdefghijkl")).as_deref(), Some("abcdefghijkl.7.2.0.192.dnsbl.httpbl.org"));
+    assert_eq!([pot.dns_name(b"2001:db8::1", Some("abcdefghijkl")), pot.dns_name(b"192.0.2.7", None)], [None, None]);
     assert_eq!(compile("geoLookup", "").expect("an operator").needs(), Need::Geo);
     assert_eq!(compile("rx", "a").expect("an operator").needs(), Need::None);
 }
