@@ -51,6 +51,9 @@ struct Folder<'a> {
     filled: usize,
     /// How many tokens are folded already.
     left: usize,
+    /// So many tokens at the start were looked at as they stand now, and with the two behind them, and nothing folded. Looking from
+    /// the start means from here, so that a long list costs the same for each of its tokens.
+    settled: usize,
     more: bool,
     /// The comment read last, if no token came behind it.
     comment: Option<Token>,
@@ -59,7 +62,7 @@ struct Folder<'a> {
 /// Reads and folds a value.
 pub(super) fn fold(value: &[u8], context: Context) -> Folded {
     let lexer = Lexer::new(value, context);
-    let mut folder = Folder { lexer, tokens: [Token::default(); 8], filled: 0, left: 0, more: true, comment: None };
+    let mut folder = Folder { lexer, tokens: [Token::default(); 8], filled: 0, left: 0, settled: 0, more: true, comment: None };
     let length = folder.run();
     let Folder { lexer, tokens, .. } = folder;
     Folded { tokens, length, read: lexer.tokens, differs: lexer.differs }
@@ -90,6 +93,7 @@ impl Folder<'_> {
                 continue;
             }
             if let Step::On = self.triple() {
+                self.settled += usize::from(self.settled == self.left);
                 self.left += 1;
             }
         }
@@ -122,15 +126,21 @@ impl Folder<'_> {
         self.tokens.get(index).map_or(Kind::None, |token| token.kind)
     }
 
+    fn is_unary(&self, index: usize) -> bool {
+        self.tokens.get(index).is_some_and(Token::is_unary)
+    }
+
     fn set(&mut self, index: usize, token: Token) {
         if let Some(slot) = self.tokens.get_mut(index) {
             *slot = token;
+            self.settled = self.settled.min(index.saturating_sub(2));
         }
     }
 
     fn set_kind(&mut self, index: usize, kind: Kind) {
         if let Some(slot) = self.tokens.get_mut(index) {
             slot.kind = kind;
+            self.settled = self.settled.min(index.saturating_sub(2));
         }
     }
 
@@ -167,90 +177,117 @@ impl Folder<'_> {
             self.filled = 1;
         }
         self.left = 0;
+        self.settled = 0;
     }
 
     /// Takes the last tokens away and looks from the start.
     fn drop_last(&mut self, count: usize) -> Step {
-        self.filled -= count;
-        self.left = 0;
+        self.shorten(count);
+        self.left = self.settled;
         Step::Again
     }
 
     /// Takes the last token away and looks again from one token back.
     fn drop_and_step_back(&mut self) -> Step {
-        self.filled -= 1;
+        self.shorten(1);
         self.left = self.left.saturating_sub(1);
         Step::Again
     }
 
+    fn shorten(&mut self, count: usize) {
+        self.filled -= count;
+        self.settled = self.settled.min(self.filled.saturating_sub(2));
+    }
+
     fn pair(&mut self) -> Step {
         use Kind::{LeftParen, Logic, Operator, Semicolon, SqlType, Text};
-        let (first, second) = (self.get(self.left), self.get(self.left + 1));
-        match (first.kind, second.kind) {
+        let unary = self.is_unary(self.left + 1);
+        match (self.kind(self.left), self.kind(self.left + 1)) {
             (Text, Text) | (Semicolon, Semicolon) => {
-                self.filled -= 1;
+                self.shorten(1);
                 return Step::Again;
             }
-            (Operator | Logic, kind) if kind == SqlType || second.is_unary() => return self.drop_last(1),
-            (LeftParen, _) if second.is_unary() => return self.drop_and_step_back(),
+            (Operator | Logic, kind) if kind == SqlType || unary => return self.drop_last(1),
+            (LeftParen, _) if unary => return self.drop_and_step_back(),
             _ => {}
         }
-        if let Some(merged) = merge(&first, &second) {
+        if let Some(merged) = self.merge() {
             self.set(self.left, merged);
             return self.drop_and_step_back();
         }
-        self.pair_by_word(&first, &second)
+        self.pair_by_word()
+    }
+
+    /// Two words that make a phrase of the table, such as `UNION ALL`.
+    fn merge(&self) -> Option<Token> {
+        use Kind::{Bareword, Expression, Function, Keyword, Logic, Operator, SqlType, Tsql, Union};
+        let word = |kind| matches!(kind, Keyword | Bareword | Operator | Union | Function | Expression | Tsql | SqlType);
+        let (first, second) = (self.tokens.get(self.left)?, self.tokens.get(self.left + 1)?);
+        if !word(first.kind) || !(word(second.kind) || second.kind == Logic) {
+            return None;
+        }
+        let (start, end) = (first.text(), second.text());
+        let length = start.len() + 1 + end.len();
+        let mut phrase = [b' '; TEXT_BYTES_MAX];
+        phrase.get_mut(..start.len())?.copy_from_slice(start);
+        phrase.get_mut(start.len() + 1..length)?.copy_from_slice(end);
+        let phrase = phrase.get(..length)?;
+        Some(Token::new(kind_of(phrase)?, phrase).with_quotes(first.open, first.close))
     }
 
     /// Pairs in which a word counts that does not merge with its neighbour.
-    fn pair_by_word(&mut self, first: &Token, second: &Token) -> Step {
+    fn pair_by_word(&mut self) -> Step {
         use Kind::{Backslash, Bareword, Collate, Function, Keyword, LeftBrace, LeftParen, Number};
         use Kind::{Operator, RightBrace, RightParen, Semicolon, SqlType, Text, Tsql, Variable};
-        let (left, parenthesis) = (self.left, second.kind == LeftParen);
-        match (first.kind, second.kind) {
+        let left = self.left;
+        let kinds = (self.kind(left), self.kind(left + 1));
+        let parenthesis = kinds.1 == LeftParen;
+        let first_is = |word: &[u8]| self.tokens.get(left).is_some_and(|token| token.is(word));
+        let second = self.tokens.get(left + 1).map_or(&b""[..], Token::text);
+        match kinds {
             // IF is a function, but a statement of Transact-SQL behind a semicolon.
-            (Semicolon, Function) if second.text().get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"IF")) => {
+            (Semicolon, Function) if second.get(..2).is_some_and(|start| start.eq_ignore_ascii_case(b"IF")) => {
                 self.set_kind(left + 1, Tsql);
                 Step::Again
             }
-            (Bareword | Variable, LeftParen) if is_also_function(first) => {
+            (Bareword | Variable, LeftParen) if ALSO_FUNCTIONS.iter().any(|word| first_is(word)) => {
                 self.set_kind(left, Function);
                 Step::Again
             }
-            (Keyword, _) if first.is(b"IN") || first.is(b"NOT IN") => {
+            (Keyword, _) if first_is(b"IN") || first_is(b"NOT IN") => {
                 self.set_kind(left, if parenthesis { Operator } else { Bareword });
                 Step::Again
             }
-            (Operator, _) if first.is(b"LIKE") || first.is(b"NOT LIKE") => {
+            (Operator, _) if first_is(b"LIKE") || first_is(b"NOT LIKE") => {
                 if parenthesis {
                     self.set_kind(left, Function);
                 }
                 Step::On
             }
             (SqlType, Bareword | Number | SqlType | LeftParen | Function | Variable | Text) => {
-                self.set(left, *second);
+                self.set(left, self.get(left + 1));
                 self.drop_last(1)
             }
             // There are too many collations for a list; a name with `_` is one.
             (Collate, Bareword) => {
-                if second.text().iter().take_while(|byte| **byte != 0).any(|byte| *byte == b'_') {
+                if second.iter().take_while(|byte| **byte != 0).any(|byte| *byte == b'_') {
                     self.set_kind(left + 1, SqlType);
                     self.left = 0;
                 }
                 Step::On
             }
             // Transact-SQL reads `\` as 0 before arithmetic, and past it elsewhere.
-            (Backslash, _) if second.is_arithmetic() => {
+            (Backslash, _) if self.get(left + 1).is_arithmetic() => {
                 self.set_kind(left, Number);
                 self.drop_last(0)
             }
             (Backslash, _) => {
-                self.set(left, *second);
+                self.set(left, self.get(left + 1));
                 self.drop_last(1)
             }
             (LeftParen, LeftParen) | (RightParen, RightParen) | (_, RightBrace) => self.drop_last(1),
             // MySQL's {``.``.id} is too odd to follow; {name expression} is the expression.
-            (LeftBrace, Bareword) if second.text().is_empty() => {
+            (LeftBrace, Bareword) if second.is_empty() => {
                 self.set_kind(left + 1, Kind::Evil);
                 Step::Evil
             }
@@ -263,14 +300,12 @@ impl Folder<'_> {
         use Kind::{Bareword, Comma, Dot, Expression, Function, Group, Keyword, LeftParen, Logic, Number};
         use Kind::{Operator, RightParen, SqlType, Text, Variable};
         let left = self.left;
-        let [first, second, third] = [left, left + 1, left + 2].map(|index| self.get(index));
-        let kinds = (first.kind, second.kind, third.kind);
-        let unary = second.is_unary();
-        match kinds {
+        let unary = self.is_unary(left + 1);
+        match (self.kind(left), self.kind(left + 1), self.kind(left + 2)) {
             (Number | Bareword, Operator, Number | Bareword) | (Logic, _, Logic) => self.drop_last(2),
             (Operator, kind, Operator) if kind != LeftParen => self.drop_last(2),
             (Variable, Operator, Variable | Number | Bareword) => self.drop_last(2),
-            (Bareword | Number | Variable | Text, Operator, SqlType) if second.text() == b"::" => self.drop_last(2),
+            (Bareword | Number | Variable | Text, Operator, SqlType) if self.get(left + 1).text() == b"::" => self.drop_last(2),
             (Bareword | Number | Text | Variable, Comma, Number | Bareword | Text | Variable) => self.drop_last(2),
             (Bareword, Dot, Bareword) => self.drop_last(2),
             (Expression | Group | Comma, _, LeftParen)
@@ -278,20 +313,20 @@ impl Folder<'_> {
             | (Comma, _, Function)
                 if unary =>
             {
-                self.set(left + 1, third);
+                self.set(left + 1, self.get(left + 2));
                 self.drop_last(1)
             }
             // `1, -1` is `1, 1`, and both are one token back.
             (Comma, _, Number | Bareword | Variable | Text) if unary => {
-                self.set(left + 1, third);
+                self.set(left + 1, self.get(left + 2));
                 self.drop_last(3)
             }
             (Expression, Dot, Bareword) => {
-                self.set(left + 1, third);
+                self.set(left + 1, self.get(left + 2));
                 self.drop_last(1)
             }
             // USER() takes no arguments: USER(x) is somebody's own.
-            (Function, LeftParen, kind) if kind != RightParen && first.is(b"USER") => {
+            (Function, LeftParen, kind) if kind != RightParen && self.get(left).is(b"USER") => {
                 self.set_kind(left, Bareword);
                 Step::On
             }
@@ -301,40 +336,16 @@ impl Folder<'_> {
 }
 
 /// Names of columns that are functions where a parenthesis follows.
-fn is_also_function(token: &Token) -> bool {
-    const WORDS: [&[u8]; 11] = [
-        b"USER_ID",
-        b"USER_NAME",
-        b"DATABASE",
-        b"PASSWORD",
-        b"USER",
-        b"CURRENT_USER",
-        b"CURRENT_DATE",
-        b"CURRENT_TIME",
-        b"CURRENT_TIMESTAMP",
-        b"LOCALTIME",
-        b"LOCALTIMESTAMP",
-    ];
-    WORDS.iter().any(|word| token.is(word))
-}
-
-/// Two words that make a phrase of the table, such as `UNION ALL`.
-fn merge(first: &Token, second: &Token) -> Option<Token> {
-    use Kind::{Bareword, Expression, Function, Keyword, Logic, Operator, SqlType, Tsql, Union};
-    let word = |kind| matches!(kind, Keyword | Bareword | Operator | Union | Function | Expression | Tsql | SqlType);
-    if !word(first.kind) || !(word(second.kind) || second.kind == Logic) {
-        return None;
-    }
-    let (start, end) = (first.text(), second.text());
-    let length = start.len() + 1 + end.len();
-    if length > TEXT_BYTES_MAX {
-        return None;
-    }
-    let mut phrase = [b' '; TEXT_BYTES_MAX];
-    for (slot, byte) in phrase.iter_mut().zip(start.iter().chain(b" ").chain(end)) {
-        *slot = *byte;
-    }
-    let phrase = phrase.get(..length)?;
-    let kind = kind_of(phrase)?;
-    Some(Token::new(kind, phrase).with_quotes(first.open, first.close))
-}
+const ALSO_FUNCTIONS: [&[u8]; 11] = [
+    b"USER_ID",
+    b"USER_NAME",
+    b"DATABASE",
+    b"PASSWORD",
+    b"USER",
+    b"CURRENT_USER",
+    b"CURRENT_DATE",
+    b"CURRENT_TIME",
+    b"CURRENT_TIMESTAMP",
+    b"LOCALTIME",
+    b"LOCALTIMESTAMP",
+];

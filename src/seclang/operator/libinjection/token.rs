@@ -86,16 +86,20 @@ pub(super) struct Token {
     /// The quote it was closed with, 0 for none.
     pub(super) close: u8,
     length: u8,
+    /// A sign of one operand, such as `-` or `NOT`.
+    unary: bool,
     text: [u8; TEXT_BYTES_MAX],
 }
 
 impl Token {
     pub(super) fn new(kind: Kind, text: &[u8]) -> Self {
         let mut token = Token { kind, ..Token::default() };
-        for (slot, byte) in token.text.iter_mut().zip(text) {
-            *slot = *byte;
+        let kept = text.get(..TEXT_BYTES_MAX).unwrap_or(text);
+        if let Some(slot) = token.text.get_mut(..kept.len()) {
+            slot.copy_from_slice(kept);
         }
-        token.length = text.len().min(TEXT_BYTES_MAX) as u8;
+        token.length = kept.len() as u8;
+        token.unary = kind == Kind::Operator && (matches!(kept, [b'+' | b'-' | b'!' | b'~'] | b"!!") || token.is(b"NOT"));
         token
     }
 
@@ -131,6 +135,6 @@ impl Token {
     }
 
     pub(super) fn is_unary(&self) -> bool {
-        self.kind == Kind::Operator && (matches!(self.text(), [b'+' | b'-' | b'!' | b'~'] | b"!!") || self.is(b"NOT"))
+        self.unary && self.kind == Kind::Operator
     }
 }

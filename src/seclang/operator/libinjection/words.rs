@@ -86,9 +86,9 @@ fn padded(word: &[u8]) -> Option<Padded> {
 
 fn hash(padded: &Padded) -> usize {
     let mut hash = 0_u64;
-    for chunk in padded.chunks_exact(8) {
-        let word = chunk.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        hash = (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    let (words, _) = padded.as_chunks::<8>();
+    for word in words.iter().take_while(|word| word.first() != Some(&0)) {
+        hash = (hash.rotate_left(5) ^ u64::from_le_bytes(*word)).wrapping_mul(0x517c_c1b7_2722_0a95);
     }
     (hash >> 52) as usize % SLOTS
 }
