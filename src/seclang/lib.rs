@@ -58,6 +58,9 @@ pub mod action; // Actions.
 // S4: the compiled rules
 pub mod ruleset; // Rules by phase, and the options.
 
+// S4b: chosen from the compiled rules
+pub mod exclusion; // What single transactions leave out.
+
 // S5: rules from files; the state of one transaction
 mod compile; // From files to a rule set.
 pub mod transaction; // What a transaction is fed and what it holds.
@@ -67,6 +70,7 @@ mod evaluate; // The plain evaluator.
 
 pub use collections::{Collections, MemoryCollections, NoCollections};
 pub use diagnostic::{Diagnostic, Severity};
+pub use exclusion::{Choice, Exclusion};
 pub use geo::{GeoDatabase, GeoRecord};
 pub use ruleset::RuleSet;
 pub use source::{FileSource, MemoryFiles};
