@@ -5,9 +5,9 @@
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a program that prints figures")]
 
-#[path = "../../../src/seclang/tests/oracle/corpus.rs"]
+#[path = "../tests/oracle/corpus.rs"]
 mod corpus;
-#[path = "../../../src/seclang/tests/oracle/rules.rs"]
+#[path = "../tests/oracle/rules.rs"]
 mod rules;
 
 use std::sync::Arc;
