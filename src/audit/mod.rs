@@ -14,7 +14,7 @@ mod writer;
 pub use json::SCHEMA_VERSION;
 pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome, Would};
 pub use redact::{REDACTED, Redactor};
-pub use writer::{Metrics, Settings, Trail, WallClock};
+pub use writer::{Metrics, Observer, Settings, Trail, WallClock};
 
 #[cfg(test)]
 mod tests;

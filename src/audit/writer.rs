@@ -42,7 +42,12 @@ pub struct Settings {
     pub redactor: Arc<Redactor>,
     /// The clock for file names, days and the trail's own records.
     pub clock: WallClock,
+    /// Sees each record as plain data before it is queued: how a rehearsal learns what happened.
+    pub observer: Option<Observer>,
 }
+
+/// A function that sees records.
+pub type Observer = Arc<dyn Fn(&Record) + Send + Sync>;
 
 impl Settings {
     /// The defaults of [`crate::limits`], nothing ever deleted.
@@ -56,6 +61,7 @@ impl Settings {
             stop_timeout: AUDIT_STOP_TIMEOUT,
             redactor: Arc::new(redactor),
             clock: Arc::new(|| crate::clock::Moment::now().unix_micros),
+            observer: None,
         }
     }
 }
@@ -180,6 +186,9 @@ impl Trail {
     /// Puts one record into the queue, or counts it where the queue is full. Never waits for the disk.
     pub fn write(&self, record: &Record) {
         let shared = &*self.owner.shared;
+        if let Some(observer) = &shared.settings.observer {
+            observer(record);
+        }
         MEMORY.with_borrow_mut(|(line, scratch)| {
             line.clear();
             json::record(record, &shared.settings.redactor, scratch, line);
