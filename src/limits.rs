@@ -174,6 +174,13 @@ pub const INSPECTED_RESPONSE_BODY_BYTES_MAX: usize = 524_288;
 /// Bytes held for inspection over all requests.
 pub const INSPECTION_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// `[[exclusion]]`s of one policy: each is looked at for every request of its site.
+pub const EXCLUSIONS_MAX: usize = 10_000;
+/// Entries of `variables` at one level; the Core Rule Set has about sixty settings.
+pub const RULE_VARIABLES_MAX: usize = 200;
+/// Bytes of a name or value in `variables`; the longest of the Core Rule Set has 600.
+pub const RULE_VARIABLE_BYTES_MAX: usize = 8 * 1024;
+
 /// Bytes of any one field of an audit record; longer text is cut and says so.
 pub const RECORD_FIELD_BYTES_MAX: usize = 4 * 1024;
 /// Rules named in one audit record; what comes after them is counted only by the score.

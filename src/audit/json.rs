@@ -421,6 +421,9 @@ impl Line<'_> {
             self.raw(b",\"score\":");
             signed(self.out, score);
         }
+        if !record.exclusions.is_empty() {
+            self.words(b",\"exclusions\":", "inspection.exclusions", record.exclusions.iter().map(AsRef::as_ref));
+        }
         if let Some(would) = &record.would {
             self.word(b",\"would\":{\"action\":", would.action);
             self.count(b",\"status\":", u64::from(would.status));

@@ -2,9 +2,11 @@
 
 pub mod file;
 pub mod require;
+mod rules;
 
 pub use file::{Loaded, load, parse};
 pub use require::Require;
+pub use rules::{CrsFiles, Exclusion, Expiry, Marked, RuleChoice};
 
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -398,9 +400,14 @@ pub enum RuleSetSource {
         /// The folder; `None` for the built-in copy.
         directory: Option<PathBuf>,
     },
+    /// The Core Rule Set, behind the engine's base rules.
+    Crs(CrsFiles),
     /// The administrator's files, in order.
     Files(Vec<PathBuf>),
 }
+
+/// What the names of TX variables begin with that a policy sets for the Core Rule Set.
+pub const POLICY_VARIABLE: &str = "policy.";
 
 /// Layer 4 of a map.
 #[derive(Clone, Debug)]
@@ -409,6 +416,11 @@ pub struct InspectionSettings {
     pub mode: InspectionMode,
     /// The rule sets, as places in `Policy::rule_sets`.
     pub rule_sets: Vec<usize>,
+    /// Variables of TX set before the first phase: paranoia levels, thresholds and further settings of the rule sets. Those for
+    /// the Core Rule Set are called [`POLICY_VARIABLE`] and their name, and take effect behind its setup file.
+    pub variables: Vec<(String, String)>,
+    /// Exclusions, the widest level's first.
+    pub exclusions: Vec<Arc<Exclusion>>,
     /// Bytes of a request body that are inspected.
     pub request_body_bytes_max: usize,
     /// What happens to a longer one.

@@ -1,6 +1,7 @@
 //! Layer 4, inspection: the rules look at each request, and at the head of each answer.
 
 mod body;
+mod exclusions;
 mod files;
 mod watch;
 
@@ -28,9 +29,16 @@ use watch::Watched;
 /// Layer 4: the compiled rules of all maps, shared by all runtime threads.
 #[derive(Debug)]
 pub struct Inspection {
-    sets: HashMap<Vec<usize>, Arc<RuleSet>>,
+    sets: HashMap<Vec<usize>, Compiled>,
     collections: Arc<Mutex<MemoryCollections>>,
     budget: Arc<Budget>,
+}
+
+/// A combination of rule sets, and what the policy excludes from it.
+#[derive(Debug)]
+struct Compiled {
+    rules: Arc<RuleSet>,
+    exclusions: exclusions::Compiled,
 }
 
 /// A transaction under way; its last phase runs when the record closes.
@@ -53,7 +61,11 @@ impl Inspection {
             match files::load(policy, wanted) {
                 Ok((rules, notes)) => {
                     warnings.extend(notes);
-                    sets.insert(wanted.clone(), Arc::new(rules));
+                    let excluded = exclusions::compile(policy, wanted, &rules).unwrap_or_else(|found| {
+                        mistakes.extend(found);
+                        exclusions::Compiled::new()
+                    });
+                    sets.insert(wanted.clone(), Compiled { rules: Arc::new(rules), exclusions: excluded });
                 }
                 Err(found) => mistakes.extend(found.into_iter().filter(|d| !mistakes.contains(d)).collect::<Vec<_>>()),
             }
@@ -61,6 +73,7 @@ impl Inspection {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        warnings.extend(exclusions::warnings(policy, sets.iter().map(|(wanted, set)| (wanted.as_slice(), &*set.rules)), now()));
         let budget = Arc::new(Budget::new(INSPECTION_MEMORY_BYTES_MAX));
         Ok((Self { sets, collections: Arc::default(), budget }, warnings))
     }
@@ -90,8 +103,9 @@ impl Inspection {
         };
         record.inspection_mode = if mode == Mode::Block { "block" } else { "detect" };
         // A map whose rules were not compiled cannot be served: the policy builds both from the same list.
-        let rules = self.sets.get(&settings.rule_sets).ok_or(Refusal::EngineError)?;
-        let transaction = begin(rules, mode, mapped.address, caller.user.as_deref(), request);
+        let set = self.sets.get(&settings.rule_sets).ok_or(Refusal::EngineError)?;
+        let mut transaction = begin(&set.rules, mode, settings, (mapped.address, caller.user.as_deref()), request);
+        exclusions::apply(&mapped.map, &mapped.path, &set.exclusions, request.received.unix_micros, &mut transaction, record);
         let watched = Arc::new(Watched::new(transaction, Arc::clone(&self.collections)));
         record.late = Some(watched.clone());
         self.judge(&watched, settings, Watched::request_headers)?;
@@ -125,8 +139,8 @@ impl Inspection {
             record.extent_reason = "off";
             return;
         }
-        let Some(rules) = self.sets.get(&map.inspection.rule_sets) else { return };
-        let transaction = begin(rules, Mode::Detect, record.source, None, request);
+        let Some(set) = self.sets.get(&map.inspection.rule_sets) else { return };
+        let transaction = begin(&set.rules, Mode::Detect, &map.inspection, (record.source, None), request);
         let watched = Arc::new(Watched::new(transaction, Arc::clone(&self.collections)));
         watched.extent(Extent::Partial, "refused_head");
         record.inspection_mode = "detect";
@@ -181,12 +195,23 @@ impl Inspection {
     }
 }
 
-fn begin(rules: &Arc<RuleSet>, mode: Mode, address: IpAddr, user: Option<&str>, request: &Request) -> Transaction {
+/// `client` is the address and, where one has signed in, the user.
+fn begin(
+    rules: &Arc<RuleSet>,
+    mode: Mode,
+    settings: &InspectionSettings,
+    client: (IpAddr, Option<&str>),
+    request: &Request,
+) -> Transaction {
     let options = Options { mode: Some(mode), unique_id: request.id.to_string(), now: request.received.unix_micros, ..Options::default() };
     let mut transaction = Transaction::new(Arc::clone(rules), options);
+    for (name, value) in &settings.variables {
+        // The policy has fewer than TX holds.
+        let _ = transaction.set_tx_variable(name, value);
+    }
     let peer = &request.peer;
-    transaction.connection(address, peer.remote.port(), peer.local.ip(), peer.local.port());
-    if let Some(user) = user {
+    transaction.connection(client.0, peer.remote.port(), peer.local.ip(), peer.local.port());
+    if let Some(user) = client.1 {
         transaction.remote_user(user);
     }
     let raw = &request.raw;

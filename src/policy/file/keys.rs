@@ -71,6 +71,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "Layer 3, the rate limit. Narrowed in `[site.rate_limit]` or `[site.map.rate_limit]`. Requests are counted per user, else per client address; maps that inherit the same table share its counters.",
     ),
     ("inspection", "[inspection]", "Layer 4, the rules. Narrowed in `[site.inspection]` or `[site.map.inspection]`."),
+    (
+        "exclusion",
+        "[[exclusion]]",
+        "Rules, or variables of rules, that are left out. In `[[exclusion]]` for every site, in `[[site.exclusion]]` for a site, in `[[site.map.exclusion]]` for a map; they add up.",
+    ),
     ("mask", "[mask]", "Error masking. Narrowed in `[site.mask]` or `[site.map.mask]`."),
 ];
 
@@ -203,11 +208,26 @@ pub const KEYS: &[Key] = &[
     key("rate_limit", "in_flight_max", All, "integer, requests, or `\"none\"`", Value(r#""none""#), "32", "Requests of one caller served at the same time; more are answered 429."),
 
     key("inspection", "mode", All, "`block`, `detect` or `off`", Value(r#""block""#), r#""detect""#, "Rules refuse, rules only write the record, or nothing is inspected."),
-    key("inspection", "rules", All, "list of rule sets", Value(r#"["baseline"]"#), r#"["baseline", "rules/own.conf"]"#, "`\"baseline\"` is our own set; anything else is a SecLang file."),
+    key("inspection", "rules", All, "list of rule sets", Value(r#"["baseline"]"#), r#"["crs", "rules/own.conf"]"#, "`\"baseline\"` is our own set, `\"crs\"` the Core Rule Set; anything else is a SecLang file. They load in this order."),
+    key("inspection", "paranoia_level", All, "integer, 1 to 4", Words("the rule set's, 1"), "2", "How much of the rule set counts: higher levels find more and are wrong more often."),
+    key("inspection", "detection_paranoia_level", All, "integer, 1 to 4", Words("the value of `paranoia_level`"), "3", "Rules up to this level run and are recorded; those above `paranoia_level` do not count."),
+    key("inspection", "inbound_threshold", All, INTEGER, Words("the rule set's, 5"), "10", "The anomaly score at which a request is refused."),
+    key("inspection", "outbound_threshold", All, INTEGER, Words("the rule set's, 4"), "8", "The anomaly score at which a response is refused."),
+    key("inspection", "variables", All, "table of names and values", Words("none"), r#"{ arg_length = 400, allowed_methods = "GET HEAD POST" }"#, "Further settings of the rule set, by their names in its setup file without `tx.`; narrowed name by name."),
+    key("inspection", "crs_directory", One, PATH, Words("`crs/` beside this file"), r#""/usr/share/modsecurity-crs""#, "The Core Rule Set: a release as unpacked, or Debian's package."),
+    key("inspection", "crs_setup_file", One, PATH, Words("found with the rules"), r#""/etc/modsecurity/crs/crs-setup.conf""#, "Its setup file: `crs-setup.conf` in `crs_directory`, else the example there, else Debian's."),
+    key("inspection", "engine_file", One, PATH, Words("built in"), r#""rules/modsecurity.conf""#, "The engine's settings and base rules, loaded before the Core Rule Set."),
     key("inspection", "baseline_directory", One, PATH, Words("`rules/` beside this file, else built in"), r#""rules""#, "Where the baseline's files are."),
     key("inspection", "request_body_bytes_max", All, BYTES, Value("13107200"), "1048576", "How much of a request body is inspected."),
     key("inspection", "over_limit", All, "`refuse` or `partial`", Value(r#""refuse""#), r#""partial""#, "A longer body is answered 413, or its first part is inspected and the record says so."),
     key("inspection", "on_error", All, "`closed` or `open`", Value(r#""closed""#), r#""open""#, "When the engine cannot decide: answer 500, or let the request go on and record it."),
+
+    key("exclusion", "rule", One, "rule or list of rules", Words("required"), r#"[942100, "942110-942199", "tag attack-xss"]"#, "The rules: an id, a range of ids, or all with a tag."),
+    key("exclusion", "target", One, "variable or list of variables", Words("the whole rule"), r#"["ARGS:body", "REQUEST_COOKIES:/^wiki-/"]"#, "The variables the rules do not look at. Without this they do not run at all."),
+    key("exclusion", "path", One, "path prefix", Words("every path"), r#""/wiki/edit""#, "Where it holds, decoded; it ends at a segment boundary."),
+    key("exclusion", "reason", One, STRING, Words("required"), r#""editors write SQL in articles""#, "Why it is needed."),
+    key("exclusion", "owner", One, STRING, Words("required"), r#""wiki team""#, "Who answers for it."),
+    key("exclusion", "expires", One, "date", Words("never"), r#""2027-03-31""#, "The last day it holds, UTC. From then on `check` warns and the rules apply again."),
 
     key("mask", "error_override", All, "boolean or list of statuses", Words("5xx, 400 and 405"), "[500, 502, 503]", "Backend statuses replaced by our page: `true` is 400 to 599, `false` none."),
     key("mask", "remove_headers", All, STRINGS, Value("[]"), r#"["x-internal-host"]"#, "Response headers removed beside the built-in list (`Server`, `X-Powered-By` and the like)."),
