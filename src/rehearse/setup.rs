@@ -13,8 +13,9 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The configuration that the Core Rule Set's tests assume, but for its own files.
-const CRS: &str = include_str!("crs.conf");
+/// The settings that the Core Rule Set's tests assume.
+const CRS: &str = "rules = [\"crs\"]\nparanoia_level = 4\nvariables = { arg_length = 400, arg_name_length = 100, total_arg_length = 6400, \
+                   max_num_args = 255, max_file_size = 64100, combined_file_sizes = 65535 }\n";
 /// The policy around rules without a policy.
 const OPEN: &str = include_str!("open.toml");
 
@@ -96,9 +97,13 @@ impl Scene {
                 open(&folder, backend, *detect, &format!("rules = [\"baseline\"]\n{directory}"))
             }
             Setup::Crs { directory } => {
-                let text = crs(directory).map_err(|d| SetupError::Mistakes(vec![d]))?;
-                folder.write("crs.conf", &text).map_err(system)?;
-                open(&folder, backend, true, "rules = [\"crs.conf\"]\n")
+                let rules = directory.join("rules");
+                if !rules.is_dir() {
+                    let help = "name a release or a checkout of the Core Rule Set";
+                    return Err(SetupError::Mistakes(vec![Diagnostic::file(directory, "there is no folder rules here", help)]));
+                }
+                let directory = std::path::absolute(directory).map_err(system)?;
+                open(&folder, backend, true, &format!("{CRS}crs_directory = {}\n", quoted(&directory)))
             }
         };
         Ok(Self { prepared: prepared.map_err(SetupError::Mistakes)?, authorization, _folder: folder })
@@ -121,20 +126,6 @@ fn rules(files: &[PathBuf]) -> io::Result<String> {
 /// A path as a TOML string; TOML's escapes are JSON's.
 fn quoted(path: &Path) -> String {
     serde_json::Value::from(path.to_string_lossy()).to_string()
-}
-
-/// The rule file that loads a Core Rule Set as its tests assume it.
-fn crs(directory: &Path) -> Result<String, Diagnostic> {
-    let missing =
-        |what: &str| Diagnostic::file(directory, format!("there is no {what} here"), "name a release or a checkout of the Core Rule Set");
-    let rules = directory.join("rules");
-    if !rules.is_dir() {
-        return Err(missing("folder rules"));
-    }
-    let setup = ["crs-setup.conf", "crs-setup.conf.example"].map(|name| directory.join(name)).into_iter().find(|p| p.is_file());
-    let setup = setup.ok_or_else(|| missing("crs-setup.conf or crs-setup.conf.example"))?;
-    let absolute = |path: &Path| std::path::absolute(path).map_or_else(|_| path.display().to_string(), |p| p.display().to_string());
-    Ok(CRS.replace("{setup}", &absolute(&setup)).replace("{rules}", &absolute(&rules.join("*.conf"))))
 }
 
 /// An htpasswd file for one user with a random password, and the header that goes with it: the login is the real one.

@@ -238,8 +238,8 @@ fn the_baselines_own_tests_pass_in_the_runner() {
 
 /// The fenced blocks of a page with this language, in order.
 fn blocks(page: &str, language: &str) -> Vec<String> {
-    let opened = page.split(&format!("```{language}\n")).skip(1);
-    opened.map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
+    let fence = format!("```{language}\n");
+    page.split(&fence).skip(1).map(|rest| rest.split("```").next().unwrap_or_default().to_owned()).collect()
 }
 
 #[test]
