@@ -21,12 +21,23 @@ pub struct Enclosed {
 }
 
 impl Enclosed {
-    /// The trail that several of them share; `observer` sees every record.
+    /// The trail that several of them share, with nothing beside its folder; `observer` sees every record.
     ///
     /// # Errors
     /// The policy's audit folder cannot be written.
     pub fn trail(policy: &Policy, observer: Observer) -> Result<Trail, StartError> {
-        let open = |settings: Settings| Trail::open(Settings { observer: Some(observer), ..settings });
+        let open = |settings: Settings| {
+            Trail::open(Settings {
+                state_directory: None,
+                signing_key: None,
+                heads_file: None,
+                spill_directory: None,
+                compress_after: None,
+                flood_records_per_second: None,
+                observer: Some(observer),
+                ..settings
+            })
+        };
         trail_settings(policy).and_then(open).map_err(|e| StartError::System(format!("{}: {e}", policy.audit.directory.display())))
     }
 
