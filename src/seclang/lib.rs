@@ -37,9 +37,10 @@ pub mod source; // The trait that rule files come through.
 pub mod span; // Places in rule text.
 pub mod variable; // The variables of the manual.
 
-// S1: what goes out
+// S1: what goes out, and what is asked
 pub mod collections; // Persistent collections: the trait, and one in memory.
 pub mod diagnostic; // Mistakes in rule text, with carets.
+pub mod geo; // The trait for a database of addresses and countries.
 pub mod value; // Values as ranges into buffers, tables of them.
 pub mod verdict; // Interventions, match records, engine errors.
 
@@ -70,6 +71,7 @@ mod evaluate; // The plain evaluator.
 pub use collections::{Collections, MemoryCollections, NoCollections};
 pub use diagnostic::{Diagnostic, Severity};
 pub use exclusion::{Choice, Exclusion};
+pub use geo::{GeoDatabase, GeoRecord};
 pub use ruleset::RuleSet;
 pub use source::{FileSource, MemoryFiles};
 pub use transaction::{BodyOutcome, Mode, Options, Transaction};

@@ -92,3 +92,7 @@ pub const DYNAMIC_PATTERNS_MAX: usize = 16;
 
 /// Names one transaction may have resolved for `@rbl`: each costs a round trip.
 pub const DNS_NAMES_MAX: usize = 16;
+
+/// Bytes of a value that `@detectSQLi` and `@detectXSS` examine: as many as a form field may have by default. A longer value is an engine
+/// error. Both take at most some tens of nanoseconds a byte (docs/seclang.md).
+pub const INJECTION_BYTES_MAX: usize = 1024 * 1024;

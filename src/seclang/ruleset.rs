@@ -158,6 +158,10 @@ pub struct Settings {
     pub web_app_id: String,
     /// `SecSensorId`
     pub sensor_id: String,
+    /// `SecGeoLookupDb`: the full path of the database that the caller opens and hands in.
+    pub geo_database: Option<String>,
+    /// `SecHttpBlKey`: the key for `@rbl dnsbl.httpbl.org`.
+    pub http_bl_key: Option<String>,
 }
 
 impl Default for Settings {
@@ -185,6 +189,8 @@ impl Default for Settings {
             audit_relevant_status: None,
             web_app_id: "default".to_owned(),
             sensor_id: String::new(),
+            geo_database: None,
+            http_bl_key: None,
         }
     }
 }

@@ -15,6 +15,7 @@ use bytes::{Bytes, BytesMut};
 use crate::action::{Allow, Switch};
 use crate::body::multipart;
 use crate::exclusion::Exclusion;
+use crate::geo::GeoDatabase;
 use crate::limits;
 use crate::operator::Rx;
 use crate::ruleset::RuleSet;
@@ -47,6 +48,8 @@ pub struct Options {
     pub now: u64,
     /// Overrides [`limits::FUEL_MAX`].
     pub fuel: Option<u64>,
+    /// What `@geoLookup` asks; without one, using the operator is an engine error.
+    pub geo: Option<Arc<dyn GeoDatabase>>,
 }
 
 /// A running transaction.
@@ -62,6 +65,7 @@ pub struct Transaction {
     pub(crate) client: Option<(IpAddr, u16)>,
     pub(crate) server: Option<(IpAddr, u16)>,
     pub(crate) user: Option<Bytes>,
+    pub(crate) geo: Option<Arc<dyn GeoDatabase>>,
     pub(crate) request: Request,
     pub(crate) response: Response,
     pub(crate) found: Found,
@@ -152,6 +156,8 @@ pub(crate) struct State {
     pub(crate) user_id: Bytes,
     /// Names that were resolved for `@rbl`, and whether they have an address.
     pub(crate) dns: BTreeMap<String, bool>,
+    /// What `@geoLookup` found last.
+    pub(crate) geo: Vec<Entry>,
     /// Patterns built for this transaction, by their text.
     pub(crate) patterns: BTreeMap<Bytes, Arc<Rx>>,
     pub(crate) current_rule: Option<u32>,
@@ -188,6 +194,7 @@ impl Transaction {
             client: None,
             server: None,
             user: None,
+            geo: options.geo,
             request,
             response,
             found: Found::default(),
