@@ -48,6 +48,7 @@ pub mod verdict; // Interventions, match records, engine errors.
 pub mod body; // Body parsers: forms, multipart, JSON, XML.
 pub mod expand; // Macros.
 pub mod operator; // Operators.
+mod prefilter; // Which of many operators can match a value at all.
 pub mod syntax; // Text to directives.
 pub mod target; // Which values and which rules are meant.
 pub mod transform; // Transformations.
@@ -66,7 +67,7 @@ mod compile; // From files to a rule set.
 pub mod transaction; // What a transaction is fed and what it holds.
 
 // S6: the loop
-mod evaluate; // The plain evaluator.
+mod evaluate; // Both evaluators: by the matching plan, and plainly.
 
 pub use collections::{Collections, MemoryCollections, NoCollections};
 pub use diagnostic::{Diagnostic, Severity};
@@ -74,5 +75,5 @@ pub use exclusion::{Choice, Exclusion};
 pub use geo::{GeoDatabase, GeoRecord};
 pub use ruleset::RuleSet;
 pub use source::{FileSource, MemoryFiles};
-pub use transaction::{BodyOutcome, Mode, Options, Transaction};
+pub use transaction::{BodyOutcome, Evaluator, Mode, Options, Transaction};
 pub use verdict::{Cause, Disruption, Effect, EngineError, Intervention, Match, Phase};

@@ -279,10 +279,9 @@ impl<'a> Compiler<'a> {
         if self.diagnostics.iter().any(|one| one.severity == Severity::Error) {
             return Err(self.diagnostics);
         }
-        let (rules, phases) = renumber(self.rules, self.steps);
-        let mut set = RuleSet { rules, phases, settings: self.settings };
-        resolve_selections(&mut set);
-        Ok((set, self.diagnostics))
+        let (mut rules, phases) = renumber(self.rules, self.steps);
+        resolve_selections(&mut rules);
+        Ok((RuleSet::new(rules, phases, self.settings), self.diagnostics))
     }
 }
 
@@ -302,9 +301,9 @@ fn renumber(rules: Vec<Option<Rule>>, steps: [Vec<Step>; 5]) -> (Vec<Rule>, [Vec
 }
 
 /// Looks up once which rules each `ctl` speaks of, so that a transaction only sets bits.
-fn resolve_selections(set: &mut RuleSet) {
-    let facts: Vec<_> = set.rules.iter().map(|rule| (rule.id, rule.tags.clone(), rule.message_text.clone())).collect();
-    let effects = set.rules.iter_mut().flat_map(|rule| &mut rule.links).flat_map(|link| &mut link.effects);
+fn resolve_selections(rules: &mut [Rule]) {
+    let facts: Vec<_> = rules.iter().map(|rule| (rule.id, rule.tags.clone(), rule.message_text.clone())).collect();
+    let effects = rules.iter_mut().flat_map(|rule| &mut rule.links).flat_map(|link| &mut link.effects);
     for effect in effects {
         if let Effect::Control(Control::RemoveRules(selection) | Control::RemoveTargets(selection, _)) = effect {
             let covered = facts

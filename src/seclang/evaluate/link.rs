@@ -55,7 +55,7 @@ impl Transaction {
         matched
     }
 
-    fn remember(&mut self, name: &Bytes, value: &Bytes) {
+    pub(super) fn remember(&mut self, name: &Bytes, value: &Bytes) {
         self.state.matched = Some((name.clone(), value.clone()));
         if self.state.matched_vars.len() < limits::MATCHED_VARS_MAX {
             self.state.matched_vars.push((name.clone(), value.clone()));
@@ -112,7 +112,7 @@ impl Transaction {
     }
 
     /// Asks the operator. None where the fuel is used up.
-    fn test(&mut self, run: &Run<'_>, link: &Link, test: &Test, value: &Bytes) -> Option<Answer> {
+    pub(super) fn test(&mut self, run: &Run<'_>, link: &Link, test: &Test, value: &Bytes) -> Option<Answer> {
         let expanded = test.argument.as_ref().map(|template| self.expand(template));
         if !self.burn(value.len() + expanded.as_ref().map_or(0, Bytes::len)) {
             return None;
@@ -222,7 +222,8 @@ impl Transaction {
     }
 }
 
-enum Answer {
+/// What an operator said, negation included.
+pub(super) enum Answer {
     No,
     /// With what the operator captured first.
     Yes(Option<Bytes>),
@@ -237,14 +238,14 @@ fn apply(transformation: Transformation, value: &Bytes) -> Option<Bytes> {
     }
 }
 
-fn full_name(variable: Variable, name: &Bytes) -> Bytes {
+pub(super) fn full_name(variable: Variable, name: &Bytes) -> Bytes {
     if variable.is_collection() {
         return Bytes::from([variable.name().as_bytes(), b":", name].concat());
     }
     Bytes::from_static(variable.name().as_bytes())
 }
 
-fn counted_name(target: &Target) -> Bytes {
+pub(super) fn counted_name(target: &Target) -> Bytes {
     let name = target.variable.name();
     let text = match &target.selector {
         Some(Selector::Name(selector)) => format!("&{name}:{}", String::from_utf8_lossy(selector)),

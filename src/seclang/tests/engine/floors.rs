@@ -20,6 +20,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("syntax", 20),
     ("body", 21),
     ("operator", 21),
+    ("prefilter", 22),
     ("target", 22),
     ("action", 30),
     ("ruleset", 40),
