@@ -3,6 +3,7 @@
 mod admin;
 mod connections;
 mod drain;
+mod enclosed;
 mod http1;
 mod http2;
 mod indexing;
@@ -25,6 +26,7 @@ use crate::upstream::Upstreams;
 use crate::wire;
 use connections::Connections;
 use drain::{Drain, Drainer};
+pub use enclosed::Enclosed;
 use indexing::Indexing;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use std::io;
@@ -82,10 +84,18 @@ pub struct Prepared {
 /// # Errors
 /// All mistakes of all files in one list.
 pub fn prepare(path: &Path) -> Result<Prepared, Vec<Diagnostic>> {
-    prepare_after(path, None)
+    prepare_after(path, None, |_| {})
 }
 
-fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec<Diagnostic>> {
+/// The same with a change to the policy before anything is made of it: a rehearsal has its own backends and audit folder.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_changed(path: &Path, change: impl FnOnce(&mut Policy)) -> Result<Prepared, Vec<Diagnostic>> {
+    prepare_after(path, None, change)
+}
+
+fn prepare_after(path: &Path, previous: Option<&Shared>, change: impl FnOnce(&mut Policy)) -> Result<Prepared, Vec<Diagnostic>> {
     let examined = policy::file::examine(path, &policy::file::Disk);
     let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
     let mut sort = |found: Vec<Diagnostic>, mistakes: &mut Vec<Diagnostic>| {
@@ -95,11 +105,12 @@ fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec
     };
     sort(examined.diagnostics, &mut mistakes);
     let now = i64::try_from(Moment::now().unix_micros / 1_000_000).unwrap_or(i64::MAX);
-    let Some(policy) = examined.policy else {
+    let Some(mut policy) = examined.policy else {
         // The files it names are looked at all the same, so that one run shows every mistake.
         sort(named::check(&examined.named, now), &mut mistakes);
         return Err(mistakes);
     };
+    change(&mut policy);
     if let Err(found) = Console::check(&policy) {
         sort(found, &mut mistakes);
     }
@@ -229,7 +240,7 @@ impl Gateway {
     /// The mistakes; also a change of listeners, which needs a restart.
     pub fn reload(&self) -> Result<Vec<Diagnostic>, StartError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1)).map_err(StartError::Policy)?;
+        let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1), |_| {}).map_err(StartError::Policy)?;
         if policy.listeners != current.0.listeners || policy.audit.directory != current.0.audit.directory {
             return Err(StartError::System("listeners and the audit folder change only with a restart; nothing was reloaded".into()));
         }
