@@ -17,6 +17,7 @@ mod js_decode;
 mod length;
 mod lowercase;
 mod md5;
+mod nearest_ascii;
 mod normalize_path;
 mod normalize_path_win;
 mod parity_even_7bit;
