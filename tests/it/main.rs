@@ -14,6 +14,7 @@ mod certificates;
 mod check;
 mod deep;
 mod deep_application;
+mod deep_seclang;
 mod deeper_upstream;
 mod floors;
 mod gateway;
