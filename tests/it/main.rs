@@ -17,6 +17,7 @@ mod console;
 mod deep;
 mod deep_application;
 mod deep_modsecurity;
+mod deep_seclang;
 mod deeper_upstream;
 mod floors;
 mod gateway;
