@@ -6,6 +6,7 @@ mod base64_decode;
 mod base64_decode_ext;
 mod base64_encode;
 mod cmd_line;
+mod code_page;
 mod compress_whitespace;
 mod css_decode;
 pub(crate) mod digits;
@@ -110,6 +111,8 @@ pub enum Transformation {
     UrlDecode,
     /// `t:urlDecodeUni`
     UrlDecodeUni,
+    /// The same where `SecUnicodeMapFile` names code page 20127; no name of its own.
+    UrlDecodeUniMapped,
     /// `t:urlEncode`
     UrlEncode,
     /// `t:utf8toUnicode`
@@ -217,7 +220,7 @@ impl Transformation {
             Self::TrimRight => "trimRight",
             Self::Uppercase => "uppercase",
             Self::UrlDecode => "urlDecode",
-            Self::UrlDecodeUni => "urlDecodeUni",
+            Self::UrlDecodeUni | Self::UrlDecodeUniMapped => "urlDecodeUni",
             Self::UrlEncode => "urlEncode",
             Self::Utf8ToUnicode => "utf8toUnicode",
         }
@@ -260,7 +263,8 @@ impl Transformation {
             Self::TrimRight => trim_right::apply(&input),
             Self::Uppercase => uppercase::apply(&input),
             Self::UrlDecode => url_decode::apply(&input),
-            Self::UrlDecodeUni => url_decode_uni::apply(&input),
+            Self::UrlDecodeUni => url_decode_uni::apply(&input, false),
+            Self::UrlDecodeUniMapped => url_decode_uni::apply(&input, true),
             Self::UrlEncode => url_encode::apply(&input),
             Self::Utf8ToUnicode => utf8_to_unicode::apply(&input),
         };
