@@ -165,8 +165,10 @@ impl Transformation {
         match self {
             Self::HexEncode => input_bytes.saturating_mul(2),
             Self::Base64Encode => input_bytes.div_ceil(3).saturating_mul(4),
-            // `%41` of one byte; `%u00e9` of two.
-            Self::UrlEncode | Self::Utf8ToUnicode => input_bytes.saturating_mul(3),
+            // `%41` of one byte.
+            Self::UrlEncode => input_bytes.saturating_mul(3),
+            // `%u0000` and a byte of two, where they are longer than the character needs.
+            Self::Utf8ToUnicode => input_bytes.saturating_mul(7).div_ceil(2),
             Self::Md5 => 16,
             Self::Sha1 => 20,
             // The number in decimal.
