@@ -62,6 +62,8 @@ pub const VIA_HOPS_MAX: usize = 10;
 pub const BACKEND_HEAD_BYTES_MAX: usize = 256 * 1024;
 /// Header lines of a response from a backend.
 pub const BACKEND_HEADERS_MAX: usize = 200;
+/// Interim answers (1xx) of a backend that are passed over before the final one.
+pub const BACKEND_INTERIM_ANSWERS_MAX: usize = 16;
 /// Time to connect to a backend, TLS included.
 pub const BACKEND_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a backend's response head, from the end of the request.

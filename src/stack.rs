@@ -202,12 +202,12 @@ impl Stack {
     fn join(&self, ends: Ends, end: TunnelRecord, reached: Reached) {
         let (basic_auth, idle) = (Arc::clone(&self.basic_auth), TUNNEL_IDLE_TIMEOUT);
         tokio::spawn(async move {
-            let (Ok(client), Ok(backend)) = tokio::join!(ends.client, ends.backend) else { return };
+            let Ok(client) = ends.client.await else { return };
             let still_allowed = || match (&reached.mapped, &reached.caller) {
                 (Some(mapped), Some(caller)) => basic_auth.still_allowed(&mapped.map, caller),
                 _ => false,
             };
-            let report = splice(client, backend, idle, still_allowed).await;
+            let report = splice(client, ends.backend, idle, still_allowed).await;
             end.close(report.bytes_up, report.bytes_down, report.end.name());
         });
     }

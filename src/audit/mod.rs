@@ -6,6 +6,7 @@
 pub mod escape;
 mod files;
 mod json;
+mod known;
 pub mod read;
 mod record;
 mod redact;

@@ -15,9 +15,19 @@ use std::task::{Context, Poll};
 
 /// Request headers kept in a record, whose values are redacted by the writer; the name as it is written, `None` for the others.
 fn kept(name: &[u8]) -> Option<&'static str> {
-    const KEPT: [&str; 9] =
-        ["user-agent", "referer", "origin", "content-type", "content-encoding", "range", "upgrade", "x-forwarded-for", "sec-fetch-site"];
-    KEPT.into_iter().find(|kept| kept.as_bytes().eq_ignore_ascii_case(name))
+    let known = match name.len() {
+        5 => "range",
+        6 => "origin",
+        7 if matches!(name.first(), Some(b'r' | b'R')) => "referer",
+        7 => "upgrade",
+        10 => "user-agent",
+        12 => "content-type",
+        14 => "sec-fetch-site",
+        15 => "x-forwarded-for",
+        16 => "content-encoding",
+        _ => return None,
+    };
+    known.as_bytes().eq_ignore_ascii_case(name).then_some(known)
 }
 
 /// Opens records.
@@ -31,7 +41,8 @@ pub struct AuditWrap {
 pub struct OpenRecord {
     record: Option<Box<Record>>,
     trail: Trail,
-    request_bytes: Arc<AtomicU64>,
+    /// Counted where there is a body.
+    request_bytes: Option<Arc<AtomicU64>>,
     head: bool,
 }
 
@@ -59,10 +70,11 @@ impl AuditWrap {
                 record.headers.push((name.into(), request.raw.slice(&header.value)));
             }
         }
-        let request_bytes = Arc::new(AtomicU64::new(0));
+        let mut request_bytes = None;
         if !request.body.is_empty() {
             let body = request.body.take();
-            request.body = Body::boxed(Counted { body, bytes: Arc::clone(&request_bytes) });
+            let bytes = request_bytes.insert(Arc::new(AtomicU64::new(0)));
+            request.body = Body::boxed(Counted { body, bytes: Arc::clone(bytes) });
         }
         OpenRecord { record: Some(record), trail: self.trail.clone(), request_bytes, head: request.method == Method::HEAD }
     }
@@ -116,7 +128,7 @@ impl OpenRecord {
 
     fn write(&mut self) {
         let Some(mut record) = self.record.take() else { return };
-        record.request_bytes = self.request_bytes.load(Ordering::Relaxed);
+        record.request_bytes = self.request_bytes.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
         record.timing.total = Some(record.received.elapsed_micros());
         if record.status.is_none() && record.decision.layer.is_none() {
             // The future was dropped before there was an answer.

@@ -40,10 +40,8 @@ where
     builder.keep_alive(true).max_headers(16);
     let connection = builder.serve_connection(TokioIo::new(wire), service).with_upgrades();
     let mut connection = pin!(connection);
-    let mut drain = worker.drain();
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = drain.begun() => {}
+    if worker.drain().unless_begun(connection.as_mut()).await.is_some() {
+        return;
     }
     handle.close();
     connection.as_mut().graceful_shutdown();

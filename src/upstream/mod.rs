@@ -1,15 +1,19 @@
 //! The way to the backends: members resolved, connections pooled and pinned, exchanges timed, tunnels joined.
 
 mod answer;
+mod chunks;
+mod conn;
 mod connect;
 mod deadline;
 mod exchange;
+mod head;
 mod outgoing;
 mod pin;
 mod pool;
 mod resolve;
 mod tunnel;
 
+pub use conn::Switched;
 pub use exchange::{Answer, Exchange, Timeouts};
 pub use pin::Pin;
 pub use tunnel::{TunnelEnd, TunnelReport, splice};

@@ -767,8 +767,7 @@ async fn gate(way: Arc<Way>, allowed: Arc<AtomicBool>) -> (SocketAddr, tokio::sy
             *response.headers_mut() = answer.headers;
             if let Some(backend) = answer.upgrade {
                 tokio::spawn(async move {
-                    let (client, backend) = tokio::join!(client, backend);
-                    let report = splice(client.unwrap(), backend.unwrap(), LONG, move || allowed.load(Ordering::SeqCst)).await;
+                    let report = splice(client.await.unwrap(), backend, LONG, move || allowed.load(Ordering::SeqCst)).await;
                     tell.send(report).await.unwrap();
                 });
             }
