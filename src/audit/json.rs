@@ -652,6 +652,9 @@ fn boundary(text: &[u8], at: usize) -> usize {
 
 /// Appends a number in decimal.
 pub(crate) fn number(out: &mut Vec<u8>, value: u64) {
+    if value < 10 {
+        return out.push(b'0' + value as u8);
+    }
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = value;

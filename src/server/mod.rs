@@ -7,6 +7,7 @@ mod http1;
 mod http2;
 mod named;
 mod outgoing;
+mod shapes;
 mod timed_body;
 mod worker;
 

@@ -71,6 +71,10 @@ pub(super) struct AnswerBody {
     /// Since when nothing comes; `None` while bytes flow.
     silent_since: Option<Instant>,
     trailers: Option<http::HeaderMap>,
+    /// Something was handed over since we last let the client's side wait.
+    handed: bool,
+    /// What ended it, to be said when what was handed over has had its turn to go out.
+    failed: Option<BodyError>,
 }
 
 impl AnswerBody {
@@ -84,7 +88,18 @@ impl AnswerBody {
         };
         let stage = sending.stage();
         let sending = if sending.ended() { None } else { Some(sending) };
-        let mut body = Self { lease: Some(lease), rest, sending, stage, watch, keep_alive, silent_since: None, trailers: None };
+        let mut body = Self {
+            lease: Some(lease),
+            rest,
+            sending,
+            stage,
+            watch,
+            keep_alive,
+            silent_since: None,
+            trailers: None,
+            handed: true,
+            failed: None,
+        };
         if framing == Framing::None {
             body.finish();
             return Body::empty();
@@ -103,9 +118,15 @@ impl AnswerBody {
         }
     }
 
-    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    /// An error makes the client's side drop what it has not written yet: it gets the time to write first.
+    fn fail(&mut self, cx: &Context<'_>, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         self.sending = None;
         self.lease = None;
+        if std::mem::take(&mut self.handed) {
+            self.failed = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Some(Err(error)))
     }
 
@@ -187,20 +208,24 @@ impl http_body::Body for AnswerBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if this.lease.is_none() {
             return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
         }
         if let Err(refusal) = this.send_on(cx) {
-            return this.fail(BodyError::Refused(refusal));
+            return this.fail(cx, BodyError::Refused(refusal));
         }
         match this.poll_data(cx) {
             Poll::Ready(Ok(Some(data))) => {
                 this.silent_since = None;
+                this.handed = true;
                 if this.at_end() {
                     this.finish();
                 } else if this.watch.total_at.is_some_and(|total| total <= Instant::now()) {
                     // A body that always has bytes ready never comes to the timer.
-                    return this.fail(BodyError::Refused(Refusal::BackendTimeout));
+                    return this.fail(cx, BodyError::Refused(Refusal::BackendTimeout));
                 }
                 Poll::Ready(Some(Ok(Frame::data(data))))
             }
@@ -208,16 +233,19 @@ impl http_body::Body for AnswerBody {
                 this.finish();
                 Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
             }
-            Poll::Ready(Err(fault)) => this.fail(BodyError::Broken(fault.words().into())),
+            Poll::Ready(Err(fault)) => this.fail(cx, BodyError::Broken(fault.words().into())),
             Poll::Pending => match this.poll_late(cx) {
-                Poll::Ready(()) => this.fail(BodyError::Refused(Refusal::BackendTimeout)),
-                Poll::Pending => Poll::Pending,
+                Poll::Ready(()) => this.fail(cx, BodyError::Refused(Refusal::BackendTimeout)),
+                Poll::Pending => {
+                    this.handed = false;
+                    Poll::Pending
+                }
             },
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.lease.is_none() && self.trailers.is_none()
+        self.lease.is_none() && self.trailers.is_none() && self.failed.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
