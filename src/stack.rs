@@ -124,7 +124,14 @@ impl Stack {
         // 0  door: canonical host and path, site and map
         let mapped = self.door.admit(request, record);
         record.timing.door = Some(laps.lap());
-        let mapped: &Mapped = reached.mapped.insert(mapped?);
+        let mapped = match mapped {
+            Ok(mapped) => mapped,
+            Err(refusal) => {
+                self.inspection.witness(&refusal, self.door.nearest(request).as_deref(), request, record);
+                return Err(refusal);
+            }
+        };
+        let mapped: &Mapped = reached.mapped.insert(mapped);
 
         // 1  Basic auth: who is it, may they be here
         let caller = self.basic_auth.admit(&mapped.map, request, mapped.address, record).await;

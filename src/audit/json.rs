@@ -11,6 +11,7 @@ use crate::limits::{RECORD_FIELD_BYTES_MAX, RECORD_LIST_MAX, RECORD_RULES_MAX};
 use crate::message::TlsSession;
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -32,17 +33,13 @@ const MARGIN_BYTES: usize = 512;
 pub(crate) struct Scratch {
     found: Vec<Range<usize>>,
     known: Known,
-    /// The last second written, and its text: records come many to a second.
-    second: u64,
-    second_text: Vec<u8>,
 }
 
 /// Appends `record` as a line that lacks its sequence number, its chain and its end.
 pub(crate) fn record(record: &Record, redactor: &Redactor, scratch: &mut Scratch, out: &mut Vec<u8>) {
     scratch.known.of(redactor);
     let learned = learn(record, redactor, scratch);
-    open(out, record.received.unix_micros, scratch);
-    let Scratch { found, known, .. } = scratch;
+    let Scratch { found, known } = scratch;
     let mut line = Line { out, redactor, learned, found, known, truncated: Vec::new() };
     line.event(record);
     line.who(record);
@@ -58,82 +55,34 @@ pub(crate) fn record(record: &Record, redactor: &Redactor, scratch: &mut Scratch
     line.rest(record);
 }
 
-/// Completes a line: `frame` as [`record`] made it, with its number and its chain.
-pub(crate) fn complete(frame: &[u8], sequence: u64, out: &mut Vec<u8>) {
+/// Appends a frame with its number in its place; what lacks is the chain.
+pub(crate) fn numbered(frame: &[u8], sequence: u64, out: &mut Vec<u8>) {
     let (head, tail) = frame.split_at(SEQUENCE_AT.min(frame.len()));
     out.extend_from_slice(head);
     number(out, sequence);
     out.extend_from_slice(tail);
-    out.extend_from_slice(b",\"chain\":{\"previous\":null,\"hash\":null}}\n");
 }
 
-/// What the trail says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Control {
-    /// Records that were lost: how many, when the first and the last.
-    Gap { count: u64, from: u64, to: u64, reason: &'static str },
-    /// A process began to write; how the one before ended: `none`, `clean`, `unclean`, `torn` (with the bytes of a line cut short).
-    Start { previous: &'static str, torn_bytes: u64 },
-    /// A process ended as it should.
-    Stop,
-    /// A closed file was removed for its age.
-    Retired { file: String },
-}
-
-/// Appends a control record, as [`record`] does for requests.
-pub(crate) fn control(control: &Control, now: u64, out: &mut Vec<u8>) {
-    let (kind, outcome) = match control {
-        Control::Gap { .. } => ("gap", "failure"),
-        Control::Start { previous: "unclean" | "torn", .. } => ("start", "unknown"),
-        Control::Start { .. } => ("start", "success"),
-        Control::Stop => ("stop", "success"),
-        Control::Retired { .. } => ("retired", "success"),
-    };
-    let mut scratch = Scratch::default();
-    open(out, now, &mut scratch);
-    out.extend_from_slice(b",\"kind\":\"");
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(b"\",\"outcome\":\"");
-    out.extend_from_slice(outcome.as_bytes());
-    out.extend_from_slice(b"\"}");
-    match control {
-        Control::Gap { count, from, to, reason } => {
-            out.extend_from_slice(b",\"gap\":{\"count\":");
-            number(out, *count);
-            out.extend_from_slice(b",\"from\":\"");
-            time(out, *from, &mut scratch);
-            out.extend_from_slice(b"\",\"to\":\"");
-            time(out, *to, &mut scratch);
-            out.extend_from_slice(b"\",\"reason\":\"");
-            out.extend_from_slice(reason.as_bytes());
-            out.extend_from_slice(b"\"}");
-        }
-        Control::Start { previous, torn_bytes } => {
-            out.extend_from_slice(b",\"trail\":{\"version\":\"");
-            out.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
-            out.extend_from_slice(b"\",\"previous\":\"");
-            out.extend_from_slice(previous.as_bytes());
-            out.extend_from_slice(b"\",\"torn_bytes\":");
-            number(out, *torn_bytes);
-            out.push(b'}');
-        }
-        Control::Stop => {}
-        Control::Retired { file } => {
-            out.extend_from_slice(b",\"trail\":{\"file\":\"");
-            push_text(out, file.as_bytes());
-            out.extend_from_slice(b"\"}");
-        }
+/// The sequence number of a line; `None` where it does not begin as a line does.
+pub(crate) fn sequence_of(line: &[u8]) -> Option<u64> {
+    let before = line.get(SEQUENCE_AT.checked_sub(SEQUENCE.len())?..SEQUENCE_AT)?;
+    let digits = line.get(SEQUENCE_AT..)?;
+    let count = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !line.starts_with(OPEN) || before != SEQUENCE {
+        return None;
     }
-    schema(out);
+    std::str::from_utf8(digits.get(..count)?).ok()?.parse().ok()
 }
 
-fn open(out: &mut Vec<u8>, unix_micros: u64, scratch: &mut Scratch) {
+/// The beginning of every line, up to its sequence number.
+pub(crate) fn begin(out: &mut Vec<u8>, unix_micros: u64) {
     out.extend_from_slice(OPEN);
-    time(out, unix_micros, scratch);
+    time(out, unix_micros);
     out.extend_from_slice(SEQUENCE);
 }
 
-fn schema(out: &mut Vec<u8>) {
+/// The end of every frame.
+pub(crate) fn schema(out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"schema_version\":");
     number(out, SCHEMA_VERSION);
 }
@@ -298,6 +247,7 @@ impl Line<'_> {
     }
 
     fn event(&mut self, record: &Record) {
+        begin(self.out, record.received.unix_micros);
         self.fixed(b",\"id\":\"", record.id.as_str());
         self.fixed(
             b",\"kind\":\"",
@@ -459,6 +409,16 @@ impl Line<'_> {
         if let Some(score) = record.score {
             self.raw(b",\"score\":");
             signed(self.out, score);
+        }
+        if !record.exclusions.is_empty() {
+            self.words(b",\"exclusions\":", "inspection.exclusions", record.exclusions.iter().map(AsRef::as_ref));
+        }
+        if let Some(would) = &record.would {
+            self.word(b",\"would\":{\"action\":", would.action);
+            self.count(b",\"status\":", u64::from(would.status));
+            self.count(b",\"rule_id\":", would.rule);
+            self.count(b",\"phase\":", u64::from(would.phase));
+            self.raw(b"}");
         }
         self.raw(b"}");
         if record.rules.len() > RECORD_RULES_MAX {
@@ -676,15 +636,21 @@ fn signed(out: &mut Vec<u8>, value: i64) {
     number(out, value.unsigned_abs());
 }
 
+thread_local! {
+    /// The last whole second written, and its text: records come many to a second.
+    static SECOND: RefCell<(u64, Vec<u8>)> = const { RefCell::new((0, Vec::new())) };
+}
+
 /// Appends a time as [`crate::clock::rfc3339`] writes it.
-fn time(out: &mut Vec<u8>, unix_micros: u64, scratch: &mut Scratch) {
-    let second = unix_micros / 1_000_000;
-    if scratch.second_text.is_empty() || scratch.second != second {
-        scratch.second = second;
-        scratch.second_text.clear();
-        whole_second(&mut scratch.second_text, unix_micros);
-    }
-    out.extend_from_slice(&scratch.second_text);
+pub(crate) fn time(out: &mut Vec<u8>, unix_micros: u64) {
+    SECOND.with_borrow_mut(|(second, text)| {
+        if text.is_empty() || *second != unix_micros / 1_000_000 {
+            *second = unix_micros / 1_000_000;
+            text.clear();
+            whole_second(text, unix_micros);
+        }
+        out.extend_from_slice(text);
+    });
     digits(out, unix_micros % 1_000_000, 6, b'Z');
 }
 

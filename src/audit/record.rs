@@ -184,6 +184,19 @@ pub struct Decision {
     pub reason: &'static str,
 }
 
+/// What the rules would have done in a mode that refuses nothing (`inspection.would`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Would {
+    /// `deny`, `drop` or `redirect`.
+    pub action: &'static str,
+    /// The status it would have had.
+    pub status: u16,
+    /// The rule that would have decided.
+    pub rule: u64,
+    /// The phase it stands in, 1 to 4.
+    pub phase: u8,
+}
+
 /// The kind of a record (`event.kind` of ours).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
@@ -249,8 +262,12 @@ pub struct Record {
     pub extent_reason: &'static str,
     /// The mode inspection ran in: `block`, `detect`, `off`.
     pub inspection_mode: &'static str,
+    /// The exclusions that were in force for the request, by their place in the policy (`gateway.toml:57`).
+    pub exclusions: Vec<Arc<str>>,
     /// The anomaly score.
     pub score: Option<i64>,
+    /// What the rules would have decided where they only report.
+    pub would: Option<Would>,
     /// The rules that matched, in order.
     pub rules: Vec<RuleMatch>,
     /// The backend.
@@ -297,7 +314,9 @@ impl Record {
             extent: Extent::None,
             extent_reason: "not_reached",
             inspection_mode: "off",
+            exclusions: Vec::new(),
             score: None,
+            would: None,
             rules: Vec::new(),
             upstream: None,
             status: None,

@@ -41,7 +41,7 @@ pub(crate) const WRONG: &str = "Authorization: Basic YWxpY2U6d3Jvbmc=\r\n";
 
 /// What stands before a test's own policy, which may have its own `[auth]`, `[inspection]` and `[limits]`.
 const LISTENERS: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
-                         [audit]\ndirectory = \"audit\"\n";
+                         [audit]\ndirectory = \"audit\"\nflood_records_per_second = \"unlimited\"\n";
 const AUTH: &str =
     "[auth]\nusers = \"htpasswd\"\ngroups = \"groups\"\nrealm = \"Example Inc.\"\ndangerously_allow_basic_over_http = true\n";
 const INSPECTION: &str = "[inspection]\nmode = \"off\"\n";
@@ -146,6 +146,21 @@ impl Gate {
     /// The one record of a path.
     pub(crate) async fn record(&self, path: &str) -> Value {
         self.records_of(path, 1).await.remove(0)
+    }
+
+    /// The one record whose id a page shows.
+    pub(crate) async fn record_on(&self, page: &str) -> Value {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let mut all = self.records();
+            all.retain(|r| r["event"]["id"].as_str().is_some_and(|id| page.contains(id)));
+            if let Some(record) = all.pop() {
+                assert!(all.is_empty(), "two records of one request: {record:#} {all:#?}");
+                return record;
+            }
+            assert!(Instant::now() < until, "no record's id is on the page {page}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     /// Layer, action and reason of the one record of a path.

@@ -24,6 +24,8 @@ const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 #[derive(Debug)]
 pub struct Door {
     sites: Sites,
+    /// Settings of the first site.
+    first: Option<Arc<Map>>,
     trusted_proxies: Vec<IpNet>,
 }
 
@@ -37,7 +39,8 @@ struct Target {
 impl Door {
     /// The door of a policy.
     pub fn new(policy: &Policy) -> Self {
-        Self { sites: Sites::new(&policy.sites), trusted_proxies: policy.trusted_proxies.clone() }
+        let first = policy.sites.first().map(|site| Arc::clone(&site.unmapped));
+        Self { sites: Sites::new(&policy.sites), first, trusted_proxies: policy.trusted_proxies.clone() }
     }
 
     /// Finds site and map.
@@ -89,6 +92,15 @@ impl Door {
         transport(&mapped, &found)?;
         allowed_method(&mapped.map, &request.method)?;
         Ok(mapped)
+    }
+
+    /// The map whose rules report on a request that is refused here or before: by host and path as far as they can be read, else
+    /// the first site's own settings, as Apache takes its first virtual host.
+    pub fn nearest(&self, request: &Request) -> Option<Arc<Map>> {
+        let found = request.authority.as_ref().and_then(|a| host::canonical(a)).and_then(|host| self.sites.find(&host));
+        let Some(found) = found else { return self.first.clone() };
+        let path = split_target(&request.target).and_then(|target| path::canonical(&target.path)).ok();
+        Some(path.map_or_else(|| Arc::clone(&found.site.unmapped), |path| Arc::clone(choose(&found.site, &path).map)))
     }
 
     /// Adds what the door says on the way out.
@@ -195,20 +207,27 @@ fn scheme_end(target: &[u8]) -> Option<usize> {
 struct Choice<'a> {
     map: &'a Arc<Map>,
     exists: bool,
+    path: &'a [u8],
 }
 
 impl Choice<'_> {
     fn same_decision(&self, other: &Self) -> bool {
-        self.exists == other.exists && Arc::ptr_eq(self.map, other.map)
+        self.exists == other.exists && Arc::ptr_eq(self.map, other.map) && self.same_rules(other)
+    }
+
+    /// An exclusion from the rules counts as well: a spelling must not carry an attack past a rule into another path.
+    fn same_rules(&self, other: &Self) -> bool {
+        let fold_case = self.map.fold_case;
+        self.map.inspection.exclusions.iter().all(|e| e.covers(self.path, fold_case) == e.covers(other.path, fold_case))
     }
 }
 
-fn choose<'a>(site: &'a Site, path: &[u8]) -> Choice<'a> {
+fn choose<'a>(site: &'a Site, path: &'a [u8]) -> Choice<'a> {
     let excluded = site.maps.iter().any(|map| map.exclude.iter().any(|e| path::covers(e.as_bytes(), path, map.fold_case)));
     let map = if excluded { None } else { site.maps.iter().find(|map| path::covers(map.path.as_bytes(), path, map.fold_case)) };
     match map {
-        Some(map) => Choice { map, exists: true },
-        None => Choice { map: &site.unmapped, exists: false },
+        Some(map) => Choice { map, exists: true, path },
+        None => Choice { map: &site.unmapped, exists: false, path },
     }
 }
 

@@ -1,6 +1,7 @@
 //! Layer 4, inspection: the rules look at each request, and at the head of each answer.
 
 mod body;
+mod exclusions;
 mod files;
 mod watch;
 
@@ -10,8 +11,8 @@ use crate::diagnostic::Diagnostic;
 use crate::evidence::{Caller, Inspected, Mapped, NoHandshake};
 use crate::limits::INSPECTION_MEMORY_BYTES_MAX;
 use crate::message::{Body, Request, Response};
-use crate::policy::{InspectionMode, InspectionSettings, OverLimit, Policy};
-use crate::refusal::Refusal;
+use crate::policy::{InspectionMode, InspectionSettings, Map, OverLimit, Policy};
+use crate::refusal::{Layer, Refusal};
 pub use files::check_rules;
 
 use body::{Budget, Collected, Copying};
@@ -21,15 +22,23 @@ use seclang::ruleset::RuleSet;
 use seclang::transaction::{Mode, Options, Transaction};
 use seclang::verdict::{Disruption, Intervention};
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use watch::Watched;
 
 /// Layer 4: the compiled rules of all maps, shared by all runtime threads.
 #[derive(Debug)]
 pub struct Inspection {
-    sets: HashMap<Vec<usize>, Arc<RuleSet>>,
+    sets: HashMap<Vec<usize>, Compiled>,
     collections: Arc<Mutex<MemoryCollections>>,
     budget: Arc<Budget>,
+}
+
+/// A combination of rule sets, and what the policy excludes from it.
+#[derive(Debug)]
+struct Compiled {
+    rules: Arc<RuleSet>,
+    exclusions: exclusions::Compiled,
 }
 
 /// A transaction under way; its last phase runs when the record closes.
@@ -52,7 +61,11 @@ impl Inspection {
             match files::load(policy, wanted) {
                 Ok((rules, notes)) => {
                     warnings.extend(notes);
-                    sets.insert(wanted.clone(), Arc::new(rules));
+                    let excluded = exclusions::compile(policy, wanted, &rules).unwrap_or_else(|found| {
+                        mistakes.extend(found);
+                        exclusions::Compiled::new()
+                    });
+                    sets.insert(wanted.clone(), Compiled { rules: Arc::new(rules), exclusions: excluded });
                 }
                 Err(found) => mistakes.extend(found.into_iter().filter(|d| !mistakes.contains(d)).collect::<Vec<_>>()),
             }
@@ -60,6 +73,7 @@ impl Inspection {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        warnings.extend(exclusions::warnings(policy, sets.iter().map(|(wanted, set)| (wanted.as_slice(), &*set.rules)), now()));
         let budget = Arc::new(Budget::new(INSPECTION_MEMORY_BYTES_MAX));
         Ok((Self { sets, collections: Arc::default(), budget }, warnings))
     }
@@ -89,8 +103,9 @@ impl Inspection {
         };
         record.inspection_mode = if mode == Mode::Block { "block" } else { "detect" };
         // A map whose rules were not compiled cannot be served: the policy builds both from the same list.
-        let rules = self.sets.get(&settings.rule_sets).ok_or(Refusal::EngineError)?;
-        let transaction = begin(rules, mode, mapped, caller, request);
+        let set = self.sets.get(&settings.rule_sets).ok_or(Refusal::EngineError)?;
+        let mut transaction = begin(&set.rules, mode, settings, (mapped.address, caller.user.as_deref()), request);
+        exclusions::apply(&mapped.map, &mapped.path, &set.exclusions, request.received.unix_micros, &mut transaction, record);
         let watched = Arc::new(Watched::new(transaction, Arc::clone(&self.collections)));
         record.late = Some(watched.clone());
         self.judge(&watched, settings, Watched::request_headers)?;
@@ -107,6 +122,34 @@ impl Inspection {
             request.body = Body::boxed(copy);
         }
         Ok((inspected, Watch(Some(watched))))
+    }
+
+    /// A request that is refused before the rules' turn: they see its head in report-only mode, so that the record names them.
+    /// Phase 1 runs on a head that the wire refused, as far as it was split; phase 2 also, without the body, on a whole head that
+    /// the door refused. Phase 5 follows when the record closes.
+    pub fn witness(&self, refusal: &Refusal, map: Option<&Map>, request: &Request, record: &mut Record) {
+        let told_by_rules = match refusal {
+            Refusal::HttpsOnly | Refusal::HttpsRedirect { .. } | Refusal::MisdirectedTls => false,
+            _ => matches!(refusal.layer(), Layer::Wire | Layer::Door),
+        };
+        let Some(map) = map.filter(|_| told_by_rules && !request.raw.method().is_empty() && !request.raw.target().is_empty()) else {
+            return;
+        };
+        if map.inspection.mode == InspectionMode::Off {
+            record.extent_reason = "off";
+            return;
+        }
+        let Some(set) = self.sets.get(&map.inspection.rule_sets) else { return };
+        let transaction = begin(&set.rules, Mode::Detect, &map.inspection, (record.source, None), request);
+        let watched = Arc::new(Watched::new(transaction, Arc::clone(&self.collections)));
+        watched.extent(Extent::Partial, "refused_head");
+        record.inspection_mode = "detect";
+        record.late = Some(watched.clone());
+        // Report-only: what the rules found is in the transaction.
+        let _ = watched.request_headers();
+        if refusal.layer() == Layer::Door {
+            let _ = watched.request_body();
+        }
     }
 
     /// Phase 3 on the head of the answer.
@@ -152,17 +195,29 @@ impl Inspection {
     }
 }
 
-fn begin(rules: &Arc<RuleSet>, mode: Mode, mapped: &Mapped, caller: &Caller, request: &Request) -> Transaction {
+/// `client` is the address and, where one has signed in, the user.
+fn begin(
+    rules: &Arc<RuleSet>,
+    mode: Mode,
+    settings: &InspectionSettings,
+    client: (IpAddr, Option<&str>),
+    request: &Request,
+) -> Transaction {
     let options = Options { mode: Some(mode), unique_id: request.id.to_string(), now: request.received.unix_micros, ..Options::default() };
     let mut transaction = Transaction::new(Arc::clone(rules), options);
+    for (name, value) in &settings.variables {
+        // The policy has fewer than TX holds.
+        let _ = transaction.set_tx_variable(name, value);
+    }
     let peer = &request.peer;
-    transaction.connection(mapped.address, peer.remote.port(), peer.local.ip(), peer.local.port());
-    if let Some(user) = &caller.user {
+    transaction.connection(client.0, peer.remote.port(), peer.local.ip(), peer.local.port());
+    if let Some(user) = client.1 {
         transaction.remote_user(user);
     }
     let raw = &request.raw;
     transaction.request_line(raw.line(), raw.method(), raw.target(), raw.version());
-    for (name, value) in raw.headers() {
+    // A bare CR ends no line for us and one for others: where a line's end is in doubt, its header is no header.
+    for (name, value) in raw.headers().filter(|(_, value)| !value.contains(&b'\r')) {
         transaction.request_header(name, value);
     }
     transaction

@@ -1,12 +1,12 @@
 //! A transaction shared by request body, response and record, since none of them knows which ends last.
 
 use super::now;
-use crate::audit::{Extent, Late, Record, RuleMatch};
+use crate::audit::{Extent, Late, Record, RuleMatch, Would};
 use crate::limits::RECORD_RULES_MAX;
 use crate::message::Response;
 use seclang::collections::{Change, Collections, MemoryCollections, Record as CollectionRecord};
 use seclang::transaction::Transaction;
-use seclang::verdict::{Intervention, Match};
+use seclang::verdict::{Disruption, Intervention, Match};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const SEVERITIES: [&str; 8] = ["emergency", "alert", "critical", "error", "warning", "notice", "info", "debug"];
@@ -101,12 +101,22 @@ impl Late for Watched {
         });
         let state = self.lock();
         (record.extent, record.extent_reason) = (state.extent, state.reason);
+        record.would = state.transaction.would_intervene().map(would);
         record.score = state.transaction.score();
         record.rules = state.transaction.matches().iter().filter(|m| m.log).take(RECORD_RULES_MAX).map(rule_match).collect();
         if !state.transaction.errors().is_empty() {
             record.notes.push("engine_error");
         }
     }
+}
+
+fn would(intervention: &Intervention) -> Would {
+    let action = match intervention.action {
+        Disruption::Deny => "deny",
+        Disruption::Drop => "drop",
+        Disruption::Redirect => "redirect",
+    };
+    Would { action, status: intervention.status, rule: intervention.rule_id, phase: intervention.phase as u8 }
 }
 
 fn rule_match(found: &Match) -> RuleMatch {

@@ -133,6 +133,48 @@ fn a_body_over_the_limit_is_413_or_inspected_in_part_as_the_policy_says() {
     });
 }
 
+/// Rules of a site, whose ids say which head they saw.
+const WITNESS: &str = "SecRuleEngine On\n\
+     SecRule REQUEST_LINE \"@contains /mark\" \"id:10,phase:1,deny\"\n\
+     SecRule REQUEST_HEADERS_NAMES \"@streq X-First\" \"id:11,phase:1,pass\"\n\
+     SecRule &REQUEST_HEADERS:Host \"@gt 1\" \"id:12,phase:1,pass\"\n\
+     SecRule REQUEST_URI_RAW \"@rx \\.\\./\" \"id:13,phase:2,pass\"\n\
+     SecRule REQUEST_LINE \"@contains /mark\" \"id:15,phase:5,pass\"\n";
+
+#[test]
+fn a_refused_head_is_told_by_rules_in_its_record() {
+    run(async {
+        let backend = Backend::start(|_| ok("x")).await;
+        let policy = format!("[inspection]\nmode = \"block\"\nrules = [\"own.conf\"]\n{}", open_site(backend.address, ""));
+        let gate = Gate::start_with(&policy, &[("own.conf", WITNESS)]);
+        let cases: [(&str, &str, u16, &[u64]); 6] = [
+            // The wire: a length beside an encoding, two hosts, a bad name (its line is no header).
+            ("/mark1", "Host: app.test\r\nX-First: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n", 400, &[10, 11, 15]),
+            ("/mark2", "Host: app.test\r\nHost: other\r\n", 400, &[10, 12, 15]),
+            ("/mark3", "Host: app.test\r\nX-First : a\r\n", 400, &[10, 15]),
+            // No site has that name: the first site's rules report.
+            ("/mark4", "Host: nobody.test\r\nX-First: a\r\n", 421, &[10, 11, 15]),
+            // The door: the head is whole, so that phase 2 runs as well.
+            ("/mark5/../../x", "Host: app.test\r\n", 400, &[10, 13, 15]),
+            // The first line alone is no head.
+            ("mark6 with blanks", "Host: app.test\r\n", 400, &[]),
+        ];
+        for (path, headers, status, ids) in cases {
+            let answer = ask(gate.plain, format!("GET {path} HTTP/1.1\r\n{headers}Connection: close\r\n\r\n")).await;
+            assert_eq!(answer.status, status, "{path}");
+            let record = gate.record_on(answer.text()).await;
+            let named: Vec<u64> = record["rules"].as_array().into_iter().flatten().map(|r| r["id"].as_u64().unwrap()).collect();
+            assert_eq!(named, ids, "{path}: {record:#}");
+            if !ids.is_empty() {
+                assert_eq!((&record["inspection"]["mode"], &record["inspection"]["reason"]), (&"detect".into(), &"refused_head".into()));
+                assert_eq!(record["inspection"]["would"]["rule_id"], 10);
+                assert_ne!(record["decision"]["layer"], "inspection");
+            }
+        }
+        assert!(backend.requests().is_empty());
+    });
+}
+
 #[test]
 fn own_rules_drop_and_redirect() {
     run(async {
