@@ -7,6 +7,7 @@ mod http1;
 mod http2;
 mod named;
 mod outgoing;
+mod paced;
 mod shapes;
 mod timed_body;
 mod worker;
@@ -176,6 +177,7 @@ impl Gateway {
             .map(|(n, (worker, sockets))| spawn(n, Arc::clone(worker), sockets))
             .collect::<Result<_, _>>();
         let threads = handles.map_err(|e| system("a runtime thread", &e))?;
+        shared.in_force.take_up(&policy, &shared);
         let mut gateway = Self {
             path: policy.path.clone(),
             workers,
@@ -227,6 +229,7 @@ impl Gateway {
         for (worker, generation) in self.workers.iter().zip(fresh) {
             worker.generation.store(Arc::new(generation));
         }
+        shared.in_force.take_up(&policy, &shared);
         *current = (policy, shared);
         Ok(warnings)
     }

@@ -77,6 +77,10 @@ impl Worker {
         self.generation.load().policy.limits.body_timeout
     }
 
+    pub(super) fn write_timeout(&self) -> Duration {
+        self.generation.load().policy.limits.write_timeout
+    }
+
     pub(super) fn drain(&self) -> Drain {
         self.drain.clone()
     }

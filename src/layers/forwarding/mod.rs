@@ -61,7 +61,7 @@ impl Forwarding {
         let backend = mapped.map.backend.as_ref().ok_or(Refusal::NotMapped)?;
         // In origin form the Host as it came; a target in absolute form replaces it (RFC 9112 section 3.2.2).
         let host = match request.headers.get(http::header::HOST) {
-            Some(host) if request.target.starts_with(b"/") => host.clone(),
+            Some(host) if request.target.starts_with(b"/") || &request.target[..] == b"*" => host.clone(),
             _ => HeaderValue::from_str(&mapped.authority).map_err(|_| Refusal::BadHost)?,
         };
         headers::to_backend(request, mapped, &self.own, host)?;
