@@ -15,7 +15,8 @@ pub mod audit;
 pub mod identity;
 pub mod wire;
 
-// F3: settings
+// F3: settings, counters
+pub mod metrics;
 pub mod policy;
 
 // F4: what the layers hand to each other, certificates, the operational log

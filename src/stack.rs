@@ -14,6 +14,7 @@ use crate::layers::ntlm_block::NtlmBlock;
 use crate::layers::rate_limit::{Key, RateLimit};
 use crate::limits::TUNNEL_IDLE_TIMEOUT;
 use crate::message::{Request, Response};
+use crate::metrics::Metrics;
 use crate::policy::{Map, OnAuditFailure, Policy};
 use crate::refusal::Refusal;
 use crate::upstream::{Upstreams, splice};
@@ -47,6 +48,8 @@ pub struct Shared {
     pub inspection: Arc<Inspection>,
     /// Who may stay, by the policy in force.
     pub in_force: Arc<InForce>,
+    /// The process's counters.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Who may still come in by the policy in force now, for what began under an earlier one.
@@ -85,8 +88,12 @@ impl Shared {
                 warnings.extend(found);
                 warnings.extend(notes);
                 let rate_limit = Arc::new(RateLimit::new(policy));
-                let in_force = previous.map_or_else(Arc::default, |previous| Arc::clone(&previous.in_force));
-                Ok((Self { basic_auth: Arc::new(basic_auth), rate_limit, inspection: Arc::new(inspection), in_force }, warnings))
+                let (in_force, metrics) = match previous {
+                    None => Default::default(),
+                    Some(previous) => (Arc::clone(&previous.in_force), Arc::clone(&previous.metrics)),
+                };
+                let (basic_auth, inspection) = (Arc::new(basic_auth), Arc::new(inspection));
+                Ok((Self { basic_auth, rate_limit, inspection, in_force, metrics }, warnings))
             }
             _ => Err(mistakes),
         }
@@ -113,7 +120,7 @@ impl Stack {
     /// A page or a backend setting that cannot be used.
     pub fn new(policy: &Policy, shared: &Shared, upstreams: Arc<Upstreams>, trail: Trail) -> Result<Self, String> {
         Ok(Self {
-            audit: AuditWrap::new(trail.clone()),
+            audit: AuditWrap::new(trail.clone(), Arc::clone(&shared.metrics)),
             error_mask: ErrorMask::new(policy)?,
             door: Door::new(policy),
             basic_auth: Arc::clone(&shared.basic_auth),

@@ -3,6 +3,7 @@
 use crate::audit::escape::visible;
 use crate::audit::{Action, Decision, Ended, Kind, Record, Trail};
 use crate::message::{Body, BodyError, Request, Response};
+use crate::metrics::Metrics;
 use crate::refusal::Layer;
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
@@ -34,6 +35,7 @@ fn kept(name: &[u8]) -> Option<&'static str> {
 #[derive(Debug)]
 pub struct AuditWrap {
     trail: Trail,
+    metrics: Arc<Metrics>,
 }
 
 /// A record that is written exactly once: when it is closed, or else when it is dropped.
@@ -41,15 +43,16 @@ pub struct AuditWrap {
 pub struct OpenRecord {
     record: Option<Box<Record>>,
     trail: Trail,
+    metrics: Arc<Metrics>,
     /// Counted where there is a body.
     request_bytes: Option<Arc<AtomicU64>>,
     head: bool,
 }
 
 impl AuditWrap {
-    /// The layer in front of a trail.
-    pub fn new(trail: Trail) -> Self {
-        Self { trail }
+    /// The layer in front of a trail; what it writes is counted as well.
+    pub fn new(trail: Trail, metrics: Arc<Metrics>) -> Self {
+        Self { trail, metrics }
     }
 
     /// Opens the record of a request; its body is counted from here on.
@@ -77,7 +80,8 @@ impl AuditWrap {
             let bytes = request_bytes.insert(Arc::new(AtomicU64::new(0)));
             request.body = Body::boxed(Counted { body, bytes: Arc::clone(bytes) });
         }
-        OpenRecord { record: Some(record), trail: self.trail.clone(), request_bytes, head: request.method == Method::HEAD }
+        let (trail, metrics) = (self.trail.clone(), Arc::clone(&self.metrics));
+        OpenRecord { record: Some(record), trail, metrics, request_bytes, head: request.method == Method::HEAD }
     }
 }
 
@@ -140,6 +144,7 @@ impl OpenRecord {
         if let Some(late) = record.late.take() {
             late.settle(&mut record);
         }
+        self.metrics.observe(&record);
         self.trail.write(&record);
     }
 }
@@ -291,7 +296,7 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let trail = Trail::open(Settings::new(folder.path(), Redactor::new([], [], false).unwrap())).unwrap();
-            Self { folder, layer: Some(AuditWrap::new(trail)) }
+            Self { folder, layer: Some(AuditWrap::new(trail, Arc::default())) }
         }
 
         fn open(&self, method: &Method, target: &'static [u8]) -> (Request, OpenRecord) {

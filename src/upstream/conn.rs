@@ -10,6 +10,7 @@ use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
@@ -39,7 +40,7 @@ pub(super) struct Conn {
     /// Kept with the connection so that a request need not make a timer.
     pub(super) timer: Deadline,
     /// The member's address, for the record.
-    pub(super) address: String,
+    pub(super) address: Arc<str>,
     pub(super) idle_since: Instant,
 }
 
@@ -54,7 +55,7 @@ impl Conn {
             large: false,
             heard: false,
             timer: Deadline::new(),
-            address: address.to_string(),
+            address: address.to_string().into(),
             idle_since: Instant::now(),
         }
     }

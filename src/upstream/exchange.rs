@@ -91,11 +91,11 @@ struct Failed {
 /// also when the future is dropped.
 pub(super) async fn send(pool: &Arc<Pool>, exchange: Exchange<'_>, outcome: &mut UpstreamOutcome) -> Result<Answer, Refusal> {
     let group = exchange.backend.index;
-    outcome.backend.clone_from(&exchange.backend.name);
     // A backend of another policy has no place here, whatever its index says.
-    if !pool.groups.get(group).is_some_and(|g| Arc::ptr_eq(&g.backend, exchange.backend)) {
+    let Some(members) = pool.groups.get(group).filter(|members| Arc::ptr_eq(&members.backend, exchange.backend)) else {
         return Err(refuse(outcome, Trouble::new(Refusal::Internal, "the backend is not the policy's")));
-    }
+    };
+    outcome.backend = Arc::clone(&members.name);
     let total_at = exchange.timeouts.total.map(|total| Instant::now() + total);
     let done = send_until(pool, group, exchange, total_at, outcome).await;
     done.map_err(|trouble| refuse(outcome, trouble))
@@ -178,7 +178,7 @@ async fn acquire(
     let found = |server, conn: Conn, reused, outcome: &mut UpstreamOutcome| {
         outcome.tries += 1;
         outcome.reused = reused;
-        outcome.address.clone_from(&conn.address);
+        outcome.address = Arc::clone(&conn.address);
         Lease::new(conn, pool.clone(), home(), group, server)
     };
     let start = members.turn.fetch_add(1, Ordering::Relaxed);

@@ -78,7 +78,7 @@ impl Upstreams {
                     "add members = [\"http://host:port\"]",
                 ));
             }
-            groups.push(Group { backend: backend.clone(), servers, turn: AtomicUsize::new(0) });
+            groups.push(Group { backend: backend.clone(), name: backend.name.as_str().into(), servers, turn: AtomicUsize::new(0) });
         }
         if !found.is_empty() {
             return Err(found);

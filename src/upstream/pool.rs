@@ -56,6 +56,8 @@ impl Server {
 /// A backend and its members.
 pub(super) struct Group {
     pub(super) backend: Arc<Backend>,
+    /// The backend's name, for records.
+    pub(super) name: Arc<str>,
     pub(super) servers: Vec<Server>,
     pub(super) turn: AtomicUsize,
 }

@@ -5,7 +5,7 @@
 //! bare LF, a limit): the head ends there. The first fault is the one reported.
 
 use super::fields::Fields;
-use super::table::{are_values, is_token, trimmed};
+use super::table::{are_tokens, are_values, is_token, trimmed};
 use super::{Framing, Limits, Version, line};
 use crate::head::{RawHead, RawHeader};
 use crate::refusal::Refusal;
@@ -167,10 +167,9 @@ impl HeadParser {
         if let [b' ' | b'\t', ..] = content {
             return Err(if self.headers.is_empty() { Refusal::MalformedHeader } else { Refusal::ObsoleteFolding });
         }
-        let colon = content.iter().position(|b| !is_token(*b)).unwrap_or(content.len());
-        let (name, rest) = content.split_at(colon);
-        let [b':', padded @ ..] = rest else { return Err(Refusal::MalformedHeader) };
-        if name.is_empty() {
+        let colon = memchr::memchr(b':', content).ok_or(Refusal::MalformedHeader)?;
+        let (name, padded) = (content.get(..colon).unwrap_or_default(), content.get(colon + 1..).unwrap_or_default());
+        if name.is_empty() || !are_tokens(name) {
             return Err(Refusal::MalformedHeader);
         }
         if self.headers.len() >= limits.headers_max {

@@ -121,7 +121,7 @@ fn a_changed_require_reaches_the_tunnels_and_streams_that_were_there_before_the_
     run(async {
         let policy = |address, require: &str| {
             format!(
-                "{}\n[[site.map]]\npath = \"/other\"\nto = \"app/\"\n",
+                "{}\n[[site.map]]\npath = \"/other\"\nto = \"app/other\"\n",
                 open_site(address, &format!("require = [\"{require}\"]\nupgrades = true"))
             )
         };
@@ -146,7 +146,7 @@ fn a_changed_require_reaches_the_tunnels_and_streams_that_were_there_before_the_
         client.send(format!("GET /s HTTP/1.1\r\nHost: app.test\r\n{ALICE}\r\n")).await;
         client.head().await.unwrap();
         // The map itself goes, and with it who may use it.
-        let other = policy(backend.address, "group staff").replace("path = \"/\"", "path = \"/elsewhere\"");
+        let other = policy(backend.address, "group staff").replace("path = \"/\"", "path = \"/elsewhere/\"");
         gate.reload(&other).unwrap();
         let record =
             tokio::time::timeout(portcullis::limits::REMOVED_USER_TUNNEL_TIMEOUT, gate.record("/s")).await.expect("the stream goes on");
