@@ -1,11 +1,12 @@
 //! Questions asked of the whole trail: what is in the index by its columns, the rest by reading it.
 
 use super::cause::Cause;
+use super::counts::{Count, Counts};
 use super::facts::{Facts, Field};
 use super::index::{Number, Opened, State};
 use super::question::Question;
 use super::segment::{Filter, Segment};
-use super::tally::{Counts, Newest, Place, Places, Spread, Tally};
+use super::tally::{Newest, Place, Places, Spread, Tally};
 use crate::audit::read::{self, Forward};
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -54,7 +55,7 @@ pub struct Answer<T> {
 pub struct Top {
     /// The commonest, each with its count of records.
     pub values: Vec<(String, u64)>,
-    /// How many different ones there are.
+    /// At least how many different ones there are.
     pub different: usize,
     /// Records in all.
     pub records: u64,
@@ -172,9 +173,9 @@ impl Snapshot {
     /// # Errors
     /// When the files or the index cannot be read.
     pub fn top(&self, question: &Question, fields: &[Field], limit: usize) -> io::Result<Answer<Vec<Top>>> {
-        let answer = self.ask(question, Bounds::default(), || Counts::new(fields))?;
+        let answer = self.ask(question, Bounds::default(), || Counts::new(fields, false))?;
         let records = answer.found.all().records;
-        let top = answer.found.top(limit.min(ANSWERS_MAX)).into_iter().map(|(values, different)| Top {
+        let top = answer.found.top(limit.min(ANSWERS_MAX))?.into_iter().map(|(values, different)| Top {
             values: values.into_iter().map(|(value, count)| (value, count.records)).collect(),
             different,
             records,
@@ -205,8 +206,8 @@ impl Snapshot {
     /// When the files or the index cannot be read.
     pub fn groups(&self, question: &Question, limit: usize, spans: usize) -> io::Result<Answer<(Vec<Group>, usize)>> {
         let spans = spans.clamp(1, SPANS_MAX);
-        let answer = self.ask(question, Bounds::default(), || Counts::new(&[Field::Cause]))?;
-        let (values, different) = answer.found.top(limit.min(ANSWERS_MAX)).pop().unwrap_or_default();
+        let answer = self.ask(question, Bounds::default(), || Counts::new(&[Field::Cause], true))?;
+        let (values, different) = answer.found.top(limit.min(ANSWERS_MAX))?.pop().unwrap_or_default();
         let from = values.iter().map(|(_, count)| count.first).min().unwrap_or_default();
         let to = values.iter().map(|(_, count)| count.last).max().unwrap_or_default();
         let only: Vec<_> = values.iter().map(|(value, _)| value.clone()).collect();
@@ -216,7 +217,7 @@ impl Snapshot {
             let width = (to - from) / spans as u64 + 1;
             self.ask(question, Bounds::default(), || Spread::new(Field::Cause, from, width, spans, only.clone()))?.found.series()
         };
-        let group = |(value, count): (String, super::tally::Count)| Group {
+        let group = |(value, count): (String, Count)| Group {
             cause: Cause::parse(&value),
             records: count.records,
             first: count.first,
@@ -231,7 +232,7 @@ impl Snapshot {
         if question.since > 0 && question.until < u64::MAX {
             return Ok((question.since < question.until).then_some((question.since, question.until - 1, 0)));
         }
-        let answer = self.ask(question, Bounds::default(), || Counts::new(&[]))?;
+        let answer = self.ask(question, Bounds::default(), || Counts::new(&[], false))?;
         let all = answer.found.all().clone();
         let from = if question.since > 0 { question.since } else { all.first };
         Ok((all.records > 0).then_some((from.min(all.last), all.last, all.records)))

@@ -15,6 +15,7 @@ mod check;
 mod console;
 mod deep;
 mod deep_application;
+mod deep_console;
 mod deeper_upstream;
 mod floors;
 mod gateway;
