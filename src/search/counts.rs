@@ -105,6 +105,11 @@ impl Counts {
         &self.all
     }
 
+    /// Takes in two times without records.
+    pub(super) fn widen(&mut self, first: u64, last: u64) {
+        self.all.merge(&Count { records: 0, first, last });
+    }
+
     /// The commonest values of each field, and at least how many there are.
     ///
     /// Each segment proposes its commonest; those that then lead are counted in all segments. So their counts are exact, and a

@@ -5,7 +5,7 @@ use super::counts::{Count, Counts};
 use super::facts::{Facts, Field};
 use super::index::{Number, Opened, State};
 use super::question::Question;
-use super::segment::{Filter, Segment};
+use super::segment::{Filter, Segment, WordMemory};
 use super::tally::{Newest, Place, Places, Spread, Tally};
 use crate::audit::read::{self, Forward};
 use std::collections::{BTreeMap, HashSet};
@@ -38,6 +38,7 @@ pub struct Snapshot {
     state: State,
     /// Files of the index that are no longer there.
     gone: bool,
+    words: WordMemory,
 }
 
 /// An answer, and whether it is the whole one.
@@ -125,7 +126,7 @@ impl Library {
         let files: BTreeMap<_, _> =
             read::files(&self.directory)?.into_iter().filter_map(|path| Some((read::number(&path)?, path))).collect();
         let gone = state.files.keys().any(|number| !files.contains_key(number));
-        Ok(Snapshot { files, searcher, state, gone })
+        Ok(Snapshot { files, searcher, state, gone, words: WordMemory::default() })
     }
 }
 
@@ -183,13 +184,13 @@ impl Snapshot {
         Ok(Answer { found: top.collect(), whole: answer.whole })
     }
 
-    /// Counts over time by a field, in so many spans over the time asked for, or over that of the records that match.
+    /// Counts over time by a field, in so many spans over the time asked for; where none is, over that of all records.
     ///
     /// # Errors
     /// When the files or the index cannot be read.
     pub fn timeline(&self, question: &Question, field: Field, spans: usize) -> io::Result<Answer<Timeline>> {
         let spans = spans.clamp(1, SPANS_MAX);
-        let Some((from, to, _)) = self.extent(question)? else { return Ok(Answer { found: Timeline::default(), whole: true }) };
+        let Some((from, to)) = self.extent(question)? else { return Ok(Answer { found: Timeline::default(), whole: true }) };
         let width = (to - from) / spans as u64 + 1;
         let answer = self.ask(question, Bounds::default(), || Spread::new(field, from, width, spans, Vec::new()))?;
         let took = percentiles(&answer.found.took);
@@ -227,15 +228,26 @@ impl Snapshot {
         Ok(Answer { found: (values.into_iter().map(group).collect(), different), whole: answer.whole })
     }
 
-    /// The first and last time of what matches, and how many records do; of a time that is asked for, its ends.
-    fn extent(&self, question: &Question) -> io::Result<Option<(u64, u64, u64)>> {
-        if question.since > 0 && question.until < u64::MAX {
-            return Ok((question.since < question.until).then_some((question.since, question.until - 1, 0)));
+    /// The first and last time that a question is about; where it does not say, those of all records.
+    fn extent(&self, question: &Question) -> io::Result<Option<(u64, u64)>> {
+        let (mut first, mut last) = (question.since, question.until.saturating_sub(1));
+        if first == 0 || question.until == u64::MAX {
+            let mut all = Counts::new(&[], false);
+            // The columns' ends are those of all records, also of those that were taken out.
+            let readers = || self.searcher.iter().flat_map(|searcher| searcher.segment_readers());
+            if self.gone || readers().any(|reader| reader.has_deletes()) {
+                all = self.ask(&Question::all(), Bounds::default(), || Counts::new(&[], false))?.found;
+            } else {
+                self.read_tails(&mut all, &Question::all(), Bounds::default())?;
+                for reader in readers() {
+                    let times = Segment { reader }.number(Number::Time)?;
+                    all.widen(times.min_value(), times.max_value());
+                }
+            }
+            first = first.max(all.all().first);
+            last = last.min(all.all().last);
         }
-        let answer = self.ask(question, Bounds::default(), || Counts::new(&[], false))?;
-        let all = answer.found.all().clone();
-        let from = if question.since > 0 { question.since } else { all.first };
-        Ok((all.records > 0).then_some((from.min(all.last), all.last, all.records)))
+        Ok((first <= last).then_some((first, last)))
     }
 
     /// Makes something of all records that match.
@@ -352,7 +364,7 @@ impl Look<'_> {
             if tally.full(segment.number(Number::Sequence)?.max_value()) {
                 continue;
             }
-            let filter = Filter::new(segment, self.question, self.bounds.before, self.bounds.id, self.present)?;
+            let filter = Filter::new(segment, self.question, self.bounds.before, self.bounds.id, self.present, &self.snapshot.words)?;
             if filter.nothing {
                 continue;
             }
