@@ -19,8 +19,13 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("baseline/40-xss.conf", include_str!("../../../policies/rules/40-xss.conf")),
     ("baseline/50-traversal.conf", include_str!("../../../policies/rules/50-traversal.conf")),
     ("baseline/60-remote-file.conf", include_str!("../../../policies/rules/60-remote-file.conf")),
+    ("baseline/65-session.conf", include_str!("../../../policies/rules/65-session.conf")),
     ("baseline/70-command-injection.conf", include_str!("../../../policies/rules/70-command-injection.conf")),
+    ("baseline/80-code.conf", include_str!("../../../policies/rules/80-code.conf")),
     ("baseline/90-decision.conf", include_str!("../../../policies/rules/90-decision.conf")),
+    ("baseline/gadgets.data", include_str!("../../../policies/rules/gadgets.data")),
+    ("baseline/gadgets-base64.data", include_str!("../../../policies/rules/gadgets-base64.data")),
+    ("baseline/sql-catalogues.data", include_str!("../../../policies/rules/sql-catalogues.data")),
     ("baseline/scanners.data", include_str!("../../../policies/rules/scanners.data")),
 ];
 /// The engine's settings and base rules for the Core Rule Set.
@@ -173,5 +178,20 @@ fn ours(theirs: seclang::diagnostic::Diagnostic) -> Diagnostic {
         line_text: theirs.line_text,
         message: theirs.message,
         help: theirs.help.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_baseline_is_built_in() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/rules");
+        let names: BTreeSet<String> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let built_in: BTreeSet<String> = BUILT_IN.iter().filter_map(|(n, _)| n.strip_prefix("baseline/")).map(str::to_owned).collect();
+        assert_eq!(built_in, names);
+        assert!(check_rules(&RuleSetSource::Baseline { directory: None }).is_empty());
     }
 }
