@@ -35,5 +35,8 @@ pub mod stack;
 // F8: the running gateway
 pub mod server;
 
-// F9: the command line
+// F9: the stack in process, with a scripted backend
+pub mod rehearse;
+
+// F10: the command line
 pub mod cli;

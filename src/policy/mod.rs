@@ -75,10 +75,28 @@ pub struct Log {
 pub struct Audit {
     /// The folder of the `*.jsonl` files.
     pub directory: PathBuf,
+    /// The folder of what must not lie beside them: the signing key, the position, the heads.
+    pub state_directory: PathBuf,
+    /// The signing key, where it is not in the state folder.
+    pub signing_key: Option<PathBuf>,
+    /// The copies of signed lines, where they are not in the state folder.
+    pub heads_file: Option<PathBuf>,
+    /// Where records go while the folder refuses them.
+    pub spill_directory: Option<PathBuf>,
     /// Bytes of a file before the next is begun.
     pub file_bytes_max: u64,
     /// Days that closed files are kept; `None` for ever.
     pub retention_days: Option<u32>,
+    /// Age of a closed file at which it is compressed; `None` for never.
+    pub compress_after: Option<Duration>,
+    /// When records are forced to the disk.
+    pub sync: AuditSync,
+    /// Time between forced writes with [`AuditSync::Interval`].
+    pub sync_interval: Duration,
+    /// Time between signed checkpoints.
+    pub checkpoint_interval: Duration,
+    /// Refusals before auth written one by one, per second and address; `None` for all.
+    pub flood_records_per_second: Option<u32>,
     /// Refuse requests when the trail cannot write (the default), or serve and count the gap.
     pub on_failure: OnAuditFailure,
     /// Names of parameters whose values are redacted, lower case.
@@ -87,6 +105,17 @@ pub struct Audit {
     pub redact_headers: Vec<String>,
     /// Write unknown user names plain instead of as a keyed hash.
     pub dangerously_record_unknown_users: bool,
+}
+
+/// When audit records are forced to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditSync {
+    /// At an interval, beside the writing.
+    Interval,
+    /// With every commit.
+    Commit,
+    /// When the system likes.
+    Never,
 }
 
 /// `on_audit_failure`.

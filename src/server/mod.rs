@@ -3,6 +3,7 @@
 mod admin;
 mod connections;
 mod drain;
+mod enclosed;
 mod http1;
 mod http2;
 mod named;
@@ -10,19 +11,20 @@ mod outgoing;
 mod timed_body;
 mod worker;
 
-use crate::audit::{Redactor, Settings as TrailSettings, Trail};
+use crate::audit::{Redactor, Settings as TrailSettings, SyncPolicy, Trail};
 use crate::clock::Moment;
 use crate::diagnostic::Diagnostic;
 use crate::layers::basic_auth::FileChange;
 use crate::layers::error_mask::page_mistake;
 use crate::limits;
-use crate::policy::{self, Policy};
+use crate::policy::{self, AuditSync, Policy};
 use crate::stack::{Shared, Stack};
 use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
 use crate::wire;
 use connections::Connections;
 use drain::{Drain, Drainer};
+pub use enclosed::Enclosed;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -79,10 +81,18 @@ pub struct Prepared {
 /// # Errors
 /// All mistakes of all files in one list.
 pub fn prepare(path: &Path) -> Result<Prepared, Vec<Diagnostic>> {
-    prepare_after(path, None)
+    prepare_after(path, None, |_| {})
 }
 
-fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec<Diagnostic>> {
+/// The same with a change to the policy before anything is made of it: a rehearsal has its own backends and audit folder.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_changed(path: &Path, change: impl FnOnce(&mut Policy)) -> Result<Prepared, Vec<Diagnostic>> {
+    prepare_after(path, None, change)
+}
+
+fn prepare_after(path: &Path, previous: Option<&Shared>, change: impl FnOnce(&mut Policy)) -> Result<Prepared, Vec<Diagnostic>> {
     let examined = policy::file::examine(path, &policy::file::Disk);
     let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
     let mut sort = |found: Vec<Diagnostic>, mistakes: &mut Vec<Diagnostic>| {
@@ -92,11 +102,12 @@ fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec
     };
     sort(examined.diagnostics, &mut mistakes);
     let now = i64::try_from(Moment::now().unix_micros / 1_000_000).unwrap_or(i64::MAX);
-    let Some(policy) = examined.policy else {
+    let Some(mut policy) = examined.policy else {
         // The files it names are looked at all the same, so that one run shows every mistake.
         sort(named::check(&examined.named, now), &mut mistakes);
         return Err(mistakes);
     };
+    change(&mut policy);
     let shared = Shared::new(&policy, previous).map_err(|found| sort(found, &mut mistakes)).ok();
     let (tls, found) =
         if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
@@ -210,7 +221,7 @@ impl Gateway {
     /// The mistakes; also a change of listeners, which needs a restart.
     pub fn reload(&self) -> Result<Vec<Diagnostic>, StartError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1)).map_err(StartError::Policy)?;
+        let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1), |_| {}).map_err(StartError::Policy)?;
         if policy.listeners != current.0.listeners || policy.audit.directory != current.0.audit.directory {
             return Err(StartError::System("listeners and the audit folder change only with a restart; nothing was reloaded".into()));
         }
@@ -294,8 +305,20 @@ fn trail_settings(policy: &Policy) -> io::Result<TrailSettings> {
     let redactor =
         Redactor::new(parameters.iter().map(String::as_str), headers.iter().map(String::as_str), audit.dangerously_record_unknown_users)?;
     Ok(TrailSettings {
+        state_directory: Some(audit.state_directory.clone()),
+        signing_key: audit.signing_key.clone(),
+        heads_file: audit.heads_file.clone(),
+        spill_directory: audit.spill_directory.clone(),
         file_bytes_max: audit.file_bytes_max,
         retention_days: audit.retention_days,
+        compress_after: audit.compress_after,
+        sync: match audit.sync {
+            AuditSync::Interval => SyncPolicy::Interval(audit.sync_interval),
+            AuditSync::Commit => SyncPolicy::Commit,
+            AuditSync::Never => SyncPolicy::Never,
+        },
+        checkpoint_interval: audit.checkpoint_interval,
+        flood_records_per_second: audit.flood_records_per_second,
         ..TrailSettings::new(&audit.directory, redactor)
     })
 }

@@ -20,6 +20,7 @@ mod gateway;
 mod ntlm;
 mod policy;
 mod program;
+mod rehearsal;
 mod tls;
 mod tools;
 mod tricks;
