@@ -8,9 +8,9 @@ use super::{ftw, judge, rules};
 
 /// The families, and the part of their tests that must be refused, in percent. Two thirds of 931's tests are any address of another site in
 /// any field, which forms for links need: those rules are at paranoia 2.
-const FAMILIES: [(u64, usize); 9] = [(930, 85), (931, 65), (932, 85), (933, 85), (934, 85), (941, 85), (942, 85), (943, 85), (944, 85)];
+const FAMILIES: [(u64, usize); 9] = [(930, 85), (931, 65), (932, 84), (933, 85), (934, 85), (941, 85), (942, 84), (943, 85), (944, 85)];
 /// The part of all of them together.
-const TOGETHER: usize = 85;
+const TOGETHER: usize = 89;
 
 /// The test files of the Core Rule Set, or none, said aloud.
 fn files() -> Vec<PathBuf> {
