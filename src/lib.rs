@@ -15,8 +15,9 @@ pub mod audit;
 pub mod identity;
 pub mod wire;
 
-// F3: settings
+// F3: settings, questions about the trail
 pub mod policy;
+pub mod search;
 
 // F4: what the layers hand to each other, certificates, the operational log
 pub mod evidence;
@@ -26,7 +27,8 @@ pub mod tls;
 // F5: connections to backends
 pub mod upstream;
 
-// F6: the layers
+// F6: the layers; the web console, which sees the trail and never the stack
+pub mod console;
 pub mod layers;
 
 // F7: the order

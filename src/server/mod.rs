@@ -6,6 +6,7 @@ mod drain;
 mod enclosed;
 mod http1;
 mod http2;
+mod indexing;
 mod named;
 mod outgoing;
 mod timed_body;
@@ -13,6 +14,7 @@ mod worker;
 
 use crate::audit::{Redactor, Settings as TrailSettings, SyncPolicy, Trail};
 use crate::clock::Moment;
+use crate::console::Console;
 use crate::diagnostic::Diagnostic;
 use crate::layers::basic_auth::FileChange;
 use crate::layers::error_mask::page_mistake;
@@ -25,6 +27,7 @@ use crate::wire;
 use connections::Connections;
 use drain::{Drain, Drainer};
 pub use enclosed::Enclosed;
+use indexing::Indexing;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -108,6 +111,9 @@ fn prepare_after(path: &Path, previous: Option<&Shared>, change: impl FnOnce(&mu
         return Err(mistakes);
     };
     change(&mut policy);
+    if let Err(found) = Console::check(&policy) {
+        sort(found, &mut mistakes);
+    }
     let shared = Shared::new(&policy, previous).map_err(|found| sort(found, &mut mistakes)).ok();
     let (tls, found) =
         if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
@@ -133,6 +139,8 @@ pub struct Gateway {
     threads: Vec<JoinHandle<()>>,
     addresses: Vec<(SocketAddr, bool)>,
     admin: Option<SocketAddr>,
+    console: Option<Arc<Console>>,
+    indexing: Option<Indexing>,
     drainer: Drainer,
     connections: Arc<Connections>,
     trail: Trail,
@@ -192,6 +200,8 @@ impl Gateway {
             threads,
             addresses,
             admin: None,
+            console: None,
+            indexing: None,
             drainer,
             connections,
             trail,
@@ -199,8 +209,17 @@ impl Gateway {
             current: Mutex::new((Arc::clone(&policy), shared)),
         };
         if let Some(admin) = &policy.admin {
-            gateway.admin =
-                Some(admin::start(admin.address, drain, gateway.trail.clone()).map_err(|e| system(&admin.address.to_string(), &e))?);
+            let console = Console::new(&policy, gateway.trail.clone()).map(Arc::new);
+            if let Some(console) = &console {
+                console.renew(&policy).map_err(StartError::Policy)?;
+            }
+            let sources = admin::Sources { drain, trail: gateway.trail.clone(), console: console.clone() };
+            gateway.admin = Some(admin::start(admin.address, sources).map_err(|e| system(&admin.address.to_string(), &e))?);
+            gateway.console = console;
+        }
+        if policy.audit.index {
+            let (directory, index) = (policy.audit.directory.clone(), policy.audit.index_directory.clone());
+            gateway.indexing = Some(Indexing::start(directory, index).map_err(|e| system("the index's thread", &e))?);
         }
         Ok(Arc::new(gateway))
     }
@@ -233,6 +252,9 @@ impl Gateway {
             .collect::<Result<Vec<_>, _>>()?;
         if let (Some(own), Some(prepared)) = (&self.tls, &tls) {
             own.swap(prepared).map_err(StartError::System)?;
+        }
+        if let Some(console) = &self.console {
+            console.renew(&policy).map_err(StartError::Policy)?;
         }
         for (worker, generation) in self.workers.iter().zip(fresh) {
             worker.generation.store(Arc::new(generation));
@@ -288,6 +310,7 @@ impl Gateway {
                     let _ = thread.join();
                 }
                 drop(own.workers);
+                drop(own.indexing);
                 own.trail.stop();
             }
             Err(shared) => {

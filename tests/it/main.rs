@@ -12,6 +12,7 @@ mod binary_readme;
 mod binary_run;
 mod certificates;
 mod check;
+mod console;
 mod deep;
 mod deep_application;
 mod deeper_upstream;
