@@ -101,6 +101,7 @@ fn compile<'a>(
 ) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
     let files = Files { made: made(variables) };
     let mut roots: Vec<String> = Vec::new();
+    let mut published = vec![ENGINE.to_owned(), MADE.to_owned()];
     for source in sources {
         match source {
             RuleSetSource::Baseline { directory: None } => roots
@@ -116,16 +117,44 @@ fn compile<'a>(
                 }
                 roots.extend(found);
             }
-            RuleSetSource::Crs(crs) => roots.extend(crs_roots(&files, crs)),
+            RuleSetSource::Crs(crs) => {
+                published.extend([&crs.rules, &crs.setup].into_iter().chain(&crs.plugins).map(|p| text(p)));
+                roots.extend(crs_roots(&files, crs));
+            }
             RuleSetSource::Files(files) => roots.extend(files.iter().map(|f| text(f))),
         }
     }
     let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
     let ours = |list: Vec<seclang::diagnostic::Diagnostic>| list.into_iter().map(ours).collect::<Vec<_>>();
     match RuleSet::load(&files, &roots) {
-        Ok((rules, warnings)) => Ok((rules, ours(warnings))),
+        Ok((rules, warnings)) => {
+            let mut warnings = ours(warnings);
+            warnings.extend(idle(&files, &rules, &published));
+            Ok((rules, warnings))
+        }
         Err(mistakes) => Err(ours(mistakes)),
     }
+}
+
+/// The rules that can do nothing, but for those of a published set: an administrator cannot mend them, and its exclusions are
+/// written for whoever has the application.
+fn idle(files: &Files, rules: &RuleSet, published: &[String]) -> Vec<Diagnostic> {
+    let own = |file: &str| !published.iter().any(|folder| file.starts_with(folder.as_str()));
+    let lints = rules.lint().into_iter().filter(|lint| own(&lint.file));
+    let warn = lints.map(|lint| {
+        let bytes = files.read(&lint.file, "").unwrap_or_default();
+        let line = String::from_utf8_lossy(&bytes).lines().nth(lint.line.saturating_sub(1) as usize).unwrap_or_default().to_owned();
+        let directive = line.split_whitespace().next().unwrap_or_default().chars().count();
+        Diagnostic {
+            severity: Severity::Warning,
+            path: lint.file.to_string().into(),
+            place: Some(Place::new(lint.line as usize, 1, directive)),
+            line_text: line,
+            message: lint.message,
+            help: lint.help,
+        }
+    });
+    warn.collect()
 }
 
 /// The Core Rule Set's files in the order its documentation gives: setup, plugins' configuration and what they put before the

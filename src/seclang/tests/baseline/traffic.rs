@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use seclang::{MemoryFiles, RuleSet};
+
 use super::{ftw, rules, run};
 
 /// The part of ordinary requests that may be refused at paranoia 1, per thousand.
@@ -75,4 +77,50 @@ fn ordinary_traffic_passes() {
     println!("together: {refused} of {all} refused; rules {by_rule:?}");
     assert!(all >= 2_000, "only {all} requests were found");
     assert!(refused * 1_000 <= all * REFUSED_PER_THOUSAND_MAX, "{refused} of {all} were refused");
+}
+
+/// The Core Rule Set behind the engine's base rules, as shipped; none where it is not there, said aloud.
+fn core_rule_set() -> Option<RuleSet> {
+    let folder =
+        std::env::var_os("PORTCULLIS_CRS").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/crs"), PathBuf::from);
+    let engine = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policies/crs/engine.conf");
+    let mut files = MemoryFiles::new().with("engine.conf", std::fs::read(engine).expect("the base rules"));
+    let Ok(setup) = std::fs::read(folder.join("crs-setup.conf.example")) else {
+        println!("skipped: no Core Rule Set in {}; set PORTCULLIS_CRS to a checkout", folder.display());
+        return None;
+    };
+    files = files.with("crs-setup.conf", setup);
+    for entry in std::fs::read_dir(folder.join("rules")).expect("its rules").flatten() {
+        let name = format!("rules/{}", entry.file_name().to_string_lossy());
+        files = files.with(&name, std::fs::read(entry.path()).expect("a readable file"));
+    }
+    let loaded = RuleSet::load(&files, &["engine.conf", "crs-setup.conf", "rules/*.conf"]);
+    Some(loaded.unwrap_or_else(|mistakes| panic!("{mistakes:#?}")).0)
+}
+
+#[test]
+fn the_core_rule_set_refuses_no_more_of_it_than_in_apache() {
+    let Some(rules) = core_rule_set() else { return };
+    let rules = Arc::new(rules);
+    let known =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/traffic/refused-by-apache.txt")).expect("the list");
+    let apache: BTreeSet<&str> = known.lines().filter(|line| !line.starts_with('#')).collect();
+    let (mut ours, mut differences) = (0, Vec::new());
+    for path in files() {
+        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+        for (place, bytes) in requests(&path).iter().enumerate() {
+            let transaction = run(&rules, &split(bytes));
+            let refused = transaction.intervention().is_some();
+            ours += usize::from(refused);
+            if refused != apache.contains(format!("{name} {place}").as_str()) {
+                let ids: BTreeSet<u64> = transaction.matches().iter().map(|found| found.rule_id).collect();
+                differences.push(format!("{name} {place}: {} {ids:?}", if refused { "only here" } else { "only in Apache" }));
+            }
+        }
+    }
+    println!("refused by both engines' Core Rule Set: here {ours}, in Apache {}; {} differ", apache.len(), differences.len());
+    for difference in &differences {
+        println!("{difference}");
+    }
+    assert!(ours <= apache.len(), "{ours} here, {} in Apache", apache.len());
 }
