@@ -125,14 +125,35 @@ impl RuleSet {
             }
             RulePattern::Tag(pattern) => {
                 let tags = self.rules.iter().flat_map(|rule| rule.tags.iter().map(AsRef::as_ref));
-                let near = closest(pattern.as_str(), tags).map_or_else(String::new, |near| format!("did you mean `{near}`?"));
-                (format!("this ctl does nothing: no rule has a tag with `{}`", pattern.as_str()), near)
+                let written = unescaped(pattern.as_str());
+                let near = closest(&written, tags).map_or_else(String::new, |near| format!("did you mean `{near}`?"));
+                (format!("this ctl does nothing: no rule has a tag with `{written}`"), near)
             }
             RulePattern::Msg(pattern) => {
-                (format!("this ctl does nothing: no rule has a message with `{}`", pattern.as_str()), String::new())
+                (format!("this ctl does nothing: no rule has a message with `{}`", unescaped(pattern.as_str())), String::new())
             }
         })
     }
+}
+
+/// A translated pattern with its `\xHH` for printable characters as somebody writes them.
+fn unescaped(pattern: &str) -> String {
+    let mut parts = pattern.split("\\x");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let byte = part.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(|byte| (b' '..=b'~').contains(byte));
+        match byte {
+            Some(byte) => {
+                out.push(char::from(byte));
+                out.push_str(part.get(2..).unwrap_or_default());
+            }
+            None => {
+                out.push_str("\\x");
+                out.push_str(part);
+            }
+        }
+    }
+    out
 }
 
 /// The first phase in which a variable can have a value.
