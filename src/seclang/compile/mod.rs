@@ -272,7 +272,7 @@ impl<'a> Compiler<'a> {
             }
         }
         if self.settings.http_bl_key.is_none() {
-            let missing = |span| Problem::error(span, "this list answers only with a key").help("set it with SecHttpBlKey");
+            let missing = |span| Problem::warning(span, "this list answers only with a key").help("set it with SecHttpBlKey");
             self.problems.extend(self.wants_key.drain(..).map(missing));
         }
         self.problems.sort_by_key(|problem| (problem.span.file, problem.span.start));
