@@ -15,6 +15,7 @@ mod heads;
 mod json;
 mod keeper;
 pub mod key;
+mod known;
 mod lock;
 mod pending;
 mod position;

@@ -16,6 +16,7 @@ mod conformance;
 mod console;
 mod deep;
 mod deep_application;
+mod deep_console;
 mod deep_modsecurity;
 mod deep_seclang;
 mod deeper_upstream;

@@ -1,16 +1,17 @@
 //! `urlDecodeUni`: percent-encoding with Microsoft's `%uHHHH`.
 
-use super::digits::hex_byte;
-use super::nearest_ascii::nearest_ascii;
+use super::code_page::nearest;
+use super::digits::{full_width, hex_byte};
 
-/// Decodes as `urlDecode` does, and `%uHHHH` to the ASCII that looks most like it (a typographic quote to `'`, `é` to `e`), as back
-/// ends with code page 20127 do; to its lower byte where there is none. What is not valid stays as it is.
+/// Decodes as `urlDecode` does, and `%uHHHH` to its lower byte, where the full-width forms FF01-FF5E
+/// become the ASCII they look like. What is not valid stays as it is.
 ///
 /// `SecRule ARGS "@contains <script" "id:1,phase:2,deny,t:urlDecodeUni"`
 ///
-/// Manual: Transformation functions, urlDecodeUni; SecUnicodeMapFile with code page 20127, which ModSecurity's recommended
-/// configuration sets.
-pub(super) fn apply(input: &[u8]) -> Option<Vec<u8>> {
+/// With `SecUnicodeMapFile ... 20127` a character becomes the ASCII letter nearest to it, where that code page has one.
+///
+/// Manual: Transformation functions, urlDecodeUni.
+pub(super) fn apply(input: &[u8], mapped: bool) -> Option<Vec<u8>> {
     let first = memchr::memchr2(b'%', b'+', input)?;
     let mut out = Vec::with_capacity(input.len());
     out.extend_from_slice(&input[..first]);
@@ -18,9 +19,10 @@ pub(super) fn apply(input: &[u8]) -> Option<Vec<u8>> {
     loop {
         match rest {
             [] => return Some(out),
-            [b'%', b'u' | b'U', a, b, c, d, tail @ ..] if hex_byte(*a, *b).is_some() && hex_byte(*c, *d).is_some() => {
-                let (high, low) = (hex_byte(*a, *b).unwrap_or(0), hex_byte(*c, *d).unwrap_or(0));
-                out.push(nearest_ascii(u16::from_be_bytes([high, low])).unwrap_or(low));
+            [b'%', b'u' | b'U', a, b, high, low, tail @ ..] if hex_byte(*a, *b).is_some() && hex_byte(*high, *low).is_some() => {
+                let (above, below) = (hex_byte(*a, *b).unwrap_or(0), hex_byte(*high, *low).unwrap_or(0));
+                let letter = if mapped { nearest(u16::from_be_bytes([above, below])) } else { None };
+                out.push(letter.unwrap_or_else(|| full_width(*a, *b, below)));
                 rest = tail;
             }
             [b'%', high, low, tail @ ..] if hex_byte(*high, *low).is_some() => {
