@@ -137,12 +137,14 @@ impl Transaction {
     ) -> Outcome {
         let mut matched = false;
         if place.link.multi_match {
-            let path: Vec<u32> = path(book, sought.unit).collect();
-            let candidates = path.iter().flat_map(|unit| sight.candidates(book, *unit, sought.bit));
-            let mut indexes: Vec<u32> = candidates.map(|(index, _)| index).collect();
-            indexes.sort_unstable();
-            indexes.dedup();
-            for index in indexes {
+            let mut wanted = vec![false; sight.count(book, sought.unit) as usize];
+            for unit in path(book, sought.unit) {
+                for (index, _) in sight.candidates(book, unit, sought.bit) {
+                    wanted[index as usize] = true;
+                }
+            }
+            let wanted = (0_u32..).zip(wanted).filter(|(_, wanted)| *wanted);
+            for (index, _) in wanted {
                 for text in stages(book, sight, sought.unit, index) {
                     if sought.bit.is_some_and(|bit| !sight.text_may_match(book, text, bit)) {
                         continue;

@@ -219,16 +219,26 @@ impl Sight {
         if parent.marks & step.triggers == 0 {
             return seen;
         }
-        let before = std::mem::take(&mut seen.changed);
-        let mut before = before.into_iter().peekable();
         let (first, count) = self.columns.get(column as usize).map_or((0, 0), |filled| (filled.first, filled.count));
+        let raw = self.texts.get(first as usize..(first + count) as usize).unwrap_or_default();
+        let mut before = seen.changed.as_slice();
+        let mut todo = Vec::with_capacity(before.len());
+        for (index, text) in (0..count).zip(raw) {
+            match before.split_first() {
+                Some((changed, rest)) if changed.0 == index => {
+                    before = rest;
+                    todo.push(*changed);
+                }
+                _ if text.marks & step.triggers != 0 => todo.push((index, first + index)),
+                _ => {}
+            }
+        }
+        seen.changed.clear();
         let mut own_words = NONE;
-        for index in 0..count {
-            let raw = first + index;
-            let text = before.next_if(|(changed, _)| *changed == index).map_or(raw, |(_, text)| text);
+        for (index, text) in todo {
             let marks = self.texts.get(text as usize).map_or(0, |text| text.marks);
             let made = if marks & step.triggers == 0 { text } else { self.transformed(tx, book, text, step.transformation) };
-            if made != raw {
+            if made != first + index {
                 seen.changed.push((index, made));
             }
             if made != text {
