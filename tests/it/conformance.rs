@@ -2,11 +2,12 @@
 //!
 //! The rules and tests are looked for in `PORTCULLIS_CRS`, else in `../shared/crs`.
 
-use crate::program::{Program, free_address, portcullis, until};
+use crate::program::{Program, free_address, portcullis};
 use portcullis::rehearse::backend;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// All tests of the version the project is measured by.
@@ -69,7 +70,12 @@ fn deep_every_test_of_the_core_rule_set_is_as_expected_over_real_sockets() {
     );
     fs::write(folder.path().join("gateway.toml"), policy).unwrap();
     let gateway = Program::start(folder.path(), &["run", "-c", "gateway.toml"]);
-    until(|| std::net::TcpStream::connect(address).map_err(|e| format!("{e}: {}", gateway.stderr())));
+    // Compiling all rules takes a debug build some seconds, and a loaded machine more.
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while std::net::TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "the gateway does not answer: {}", gateway.stderr());
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let url = format!("http://{address}");
     let audit = folder.path().join("audit");
     all_as_expected(&["--crs", crs.to_str().unwrap(), "--live", &url, "--audit", audit.to_str().unwrap()], &[REDACTED]);
