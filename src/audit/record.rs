@@ -1,5 +1,6 @@
 //! The audit record of one request, as plain data: layers fill it in, the writer makes one JSON line of it.
 
+use super::writer::Trail;
 use crate::clock::Moment;
 use crate::message::{EventId, Peer};
 use crate::refusal::Layer;
@@ -211,8 +212,9 @@ pub enum Kind {
 
 /// Facts that are known only when the record closes, long after the layer that has them was left.
 pub trait Late: Send + Sync + std::fmt::Debug {
-    /// Writes them into the record; called once, before the record is written.
-    fn settle(&self, record: &mut Record);
+    /// Writes them into the record and the record into the trail, exactly once: now, or when what is still under way on another
+    /// thread has ended.
+    fn close(self: Arc<Self>, record: Box<Record>, trail: &Trail);
 }
 
 /// All that is known of one request.

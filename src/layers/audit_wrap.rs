@@ -123,10 +123,10 @@ impl OpenRecord {
             record.ended = Ended::ClientGone;
             record.decision = Decision { layer: Some(Layer::Server), action: Action::Abort, reason: "client_gone" };
         }
-        if let Some(late) = record.late.take() {
-            late.settle(&mut record);
+        match record.late.take() {
+            Some(late) => late.close(record, &self.trail),
+            None => self.trail.write(&record),
         }
-        self.trail.write(&record);
     }
 }
 
@@ -215,7 +215,13 @@ impl http_body::Body for Recorded {
             }
             Some(Err(BodyError::Broken(_))) => this.close(Ended::BackendBroken),
             Some(Err(BodyError::Refused(refusal))) if refusal.layer() == Layer::Forwarding => this.close(Ended::BackendBroken),
-            Some(Err(BodyError::Refused(_))) => this.close(Ended::Cut),
+            Some(Err(BodyError::Refused(refusal))) => {
+                if let Some(open) = this.open.as_mut().filter(|_| refusal.layer() == Layer::Inspection) {
+                    // The head has gone out, and the stream is reset: what was decided after it is told all the same.
+                    open.decision = Decision { layer: Some(Layer::Inspection), action: Action::Deny, reason: refusal.reason() };
+                }
+                this.close(Ended::Cut);
+            }
             None => this.close(Ended::Complete),
         }
         Poll::Ready(frame)

@@ -267,6 +267,7 @@ impl Gateway {
         while self.connections.count() > 0 && std::time::Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
+        let inspection = Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner).1.inspection);
         let drained = self.connections.count() == 0;
         match Arc::try_unwrap(self) {
             Ok(own) => {
@@ -277,9 +278,13 @@ impl Gateway {
                     let _ = thread.join();
                 }
                 drop(own.workers);
+                // Records whose inputs are still looked at come last.
+                let looked_at = inspection.finish(limits::INSPECTION_STOP_TIMEOUT);
                 own.trail.stop();
+                return drained && looked_at;
             }
             Err(shared) => {
+                inspection.finish(limits::INSPECTION_STOP_TIMEOUT);
                 shared.trail.stop();
             }
         }

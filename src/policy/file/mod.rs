@@ -185,6 +185,7 @@ fn read(ctx: &Ctx<'_>, path: &Path, table: &tree::Table) -> Policy {
         log: server::log(&root),
         audit: server::audit(&root),
         limits: server::client_limits(&root),
+        inspection: server::inspection_limits(&root),
         pages,
         trusted_proxies: forward
             .as_ref()

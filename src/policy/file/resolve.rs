@@ -5,8 +5,7 @@ use super::tree::{Sp, Span};
 use super::{Ctx, Named, require};
 use crate::limits;
 use crate::policy::{
-    AuthSettings, Authorization, InspectionMode, InspectionSettings, MaskSettings, NtlmSettings, OverLimit, RateSettings, Require,
-    RuleSetSource,
+    AuthSettings, Authorization, InspectionMode, InspectionSettings, MaskSettings, NtlmSettings, RateSettings, Require, RuleSetSource,
 };
 use base64::Engine as _;
 use std::path::{Path, PathBuf};
@@ -168,8 +167,12 @@ pub(super) fn inspection(ctx: &Ctx<'_>, level: &Level, baseline: Option<&Path>) 
     InspectionSettings {
         mode,
         rule_sets: sources.into_iter().map(|s| ctx.rule_set(s)).collect(),
-        request_body_bytes_max: or(i.request_body_bytes_max.as_ref(), limits::INSPECTED_REQUEST_BODY_BYTES_MAX),
-        over_limit: or(i.over_limit.as_ref(), OverLimit::Refuse),
+        request_body_bytes_max: i.request_body_bytes_max.as_ref().map(|s| s.value),
+        request_body_no_files_bytes_max: i.request_body_no_files_bytes_max.as_ref().map(|s| s.value),
+        over_limit: i.over_limit.as_ref().map(|s| s.value),
+        response_bodies: i.response_bodies.as_ref().map(|s| s.value),
+        response_body_bytes_max: i.response_body_bytes_max.as_ref().map(|s| s.value),
+        response_over_limit: i.response_over_limit.as_ref().map(|s| s.value),
         on_error_closed: or(i.on_error_closed.as_ref(), true),
     }
 }

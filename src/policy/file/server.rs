@@ -5,7 +5,7 @@ use super::settings::{each, header_name};
 use super::tree::{Sp, Span};
 use super::{Ctx, Expect};
 use crate::limits;
-use crate::policy::{Admin, Audit, ClientLimits, Listener, Log, OnAuditFailure};
+use crate::policy::{Admin, Audit, ClientLimits, InspectionLimits, Listener, Log, OnAuditFailure};
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -218,6 +218,25 @@ pub(super) fn client_limits(root: &Section<'_>) -> ClientLimits {
         s.ctx.report.error(&at, "a request head cannot be shorter than its request line", help);
     }
     out
+}
+
+/// What inspection may hold over all requests, and whom it asks.
+pub(super) fn inspection_limits(root: &Section<'_>) -> InspectionLimits {
+    let (limits_table, inspection) = (root.table("limits", false), root.table("inspection", false));
+    let number = |key, most: i64| limits_table.as_ref().and_then(|s| s.number::<u64>(key, 0..=most)).map(|n| n.value);
+    let memory = number("inspection_memory_bytes_max", 1 << 40).and_then(|n| usize::try_from(n).ok());
+    InspectionLimits {
+        memory_bytes_max: memory.unwrap_or(limits::INSPECTION_MEMORY_BYTES_MAX),
+        disk_bytes_max: number("inspection_disk_bytes_max", 1 << 44).unwrap_or(limits::INSPECTION_DISK_BYTES_MAX),
+        spill_directory: inspection.as_ref().and_then(|s| s.path("spill_directory", Expect::Directory)).map(|d| d.value),
+        rbl_name_servers: inspection.as_ref().and_then(|s| each(s, "rbl_name_servers", name_server)).map(|l| l.value).unwrap_or_default(),
+    }
+}
+
+fn name_server(text: &str) -> Result<SocketAddr, super::names::Wrong> {
+    let bare: Option<IpAddr> = text.trim().parse().ok();
+    let right = bare.map(|address| SocketAddr::new(address, 53).to_string()).unwrap_or_default();
+    text.parse().map_err(|_| (format!("\"{text}\" is not the address and port of a name server"), right))
 }
 
 /// The folder of the error pages.

@@ -94,7 +94,11 @@ narrowable! {
         mode: InspectionMode,
         rules: Vec<Sp<RuleItem>>,
         request_body_bytes_max: usize,
+        request_body_no_files_bytes_max: usize,
         over_limit: OverLimit,
+        response_bodies: bool,
+        response_body_bytes_max: usize,
+        response_over_limit: OverLimit,
         on_error_closed: bool,
     }
 }
@@ -234,11 +238,16 @@ fn rate(s: &Section<'_>) -> RateFile {
 
 fn inspection(s: &Section<'_>) -> InspectionFile {
     let modes = [("block", InspectionMode::Block), ("detect", InspectionMode::Detect), ("off", InspectionMode::Off)];
+    let over = [("refuse", OverLimit::Refuse), ("partial", OverLimit::Partial)];
     InspectionFile {
         mode: s.choice("mode", &modes),
         rules: s.texts("rules").map(|list| rules(s, list)),
         request_body_bytes_max: s.number("request_body_bytes_max", 0..=1 << 30),
-        over_limit: s.choice("over_limit", &[("refuse", OverLimit::Refuse), ("partial", OverLimit::Partial)]),
+        request_body_no_files_bytes_max: s.number("request_body_no_files_bytes_max", 0..=1 << 30),
+        over_limit: s.choice("over_limit", &over),
+        response_bodies: s.flag("response_bodies"),
+        response_body_bytes_max: s.number("response_body_bytes_max", 0..=1 << 30),
+        response_over_limit: s.choice("response_over_limit", &over),
         on_error_closed: s.choice("on_error", &[("closed", true), ("open", false)]),
     }
 }

@@ -4,11 +4,13 @@
 //! where it can and raises a flag for everything that a browser would not have written.
 
 mod boundary;
+mod condense;
 mod disposition;
 
 use std::ops::Range;
 
 use super::{BodyError, Limits};
+pub use condense::{Condensed, Condenser};
 
 /// Deviations, named as the variables `MULTIPART_...` are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
