@@ -49,6 +49,11 @@ pub fn rfc3339(unix_micros: u64) -> String {
     jiff::Timestamp::from_microsecond(micros).map_or_else(|_| "1970-01-01T00:00:00.000000Z".into(), |t| format!("{t:.6}"))
 }
 
+/// Microseconds since the Unix epoch of an RFC 3339 time; `None` where it is none, or before.
+pub fn unix_micros(text: &str) -> Option<u64> {
+    u64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_microsecond()).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,5 +62,7 @@ mod tests {
     fn a_record_time_is_rfc_3339_with_six_digits() {
         assert_eq!(rfc3339(1_700_000_000_000_001), "2023-11-14T22:13:20.000001Z");
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(unix_micros(&rfc3339(1_700_000_000_000_001)), Some(1_700_000_000_000_001));
+        assert_eq!(unix_micros("yesterday"), None);
     }
 }

@@ -218,6 +218,13 @@ pub const COLLECTIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Parts of the persistent collections, each behind a lock of its own.
 pub const COLLECTION_SHARDS: usize = 16;
 
+/// `[[exclusion]]`s of one policy: each is looked at for every request of its site.
+pub const EXCLUSIONS_MAX: usize = 10_000;
+/// Entries of `variables` at one level; the Core Rule Set has about sixty settings.
+pub const RULE_VARIABLES_MAX: usize = 200;
+/// Bytes of a name or value in `variables`; the longest of the Core Rule Set has 600.
+pub const RULE_VARIABLE_BYTES_MAX: usize = 8 * 1024;
+
 /// Bytes of any one field of an audit record; longer text is cut and says so.
 pub const RECORD_FIELD_BYTES_MAX: usize = 4 * 1024;
 /// Rules named in one audit record; what comes after them is counted only by the score.
@@ -243,10 +250,38 @@ pub const LOGIN_BACKOFF_MAX: Duration = Duration::from_secs(300);
 pub const RECORD_LIST_MAX: usize = 64;
 /// Bytes of one line of an audit file that a reader takes for a record; far above what the writer can make.
 pub const RECORD_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Bytes of text in one block of a compressed audit file: unpacking one to show a record takes about a millisecond.
+pub const CLOSED_BLOCK_BYTES: usize = 256 * 1024;
 /// Time from a record's arrival in an idle queue to its commit: how long records gather for one write.
 pub const AUDIT_COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 /// Time between forced writes to the disk (`fdatasync`) while records come.
 pub const AUDIT_SYNC_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between signed checkpoints of the audit trail while records come: what an intruder could rewrite without the key.
+pub const AUDIT_CHECKPOINT_INTERVAL: Duration = Duration::from_secs(10);
+/// Bytes of records in the spill folder: an hour of a busy gateway, less than would fill a small disk.
+pub const AUDIT_SPILL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Time between tries to leave the spill folder.
+pub const AUDIT_SPILL_RETRY_INTERVAL: Duration = Duration::from_secs(1);
+/// Bytes of the file with the copies of signed lines before it gives way to a new one; the one before it is kept.
+pub const AUDIT_HEADS_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Fewest requests that a killed process may have begun unseen: an idle gateway declares no more than these.
+pub const AUDIT_RESERVE_MIN: u64 = 8;
+/// Most such requests: the reserve follows the traffic up to here.
+pub const AUDIT_RESERVE_MAX: u64 = 4096;
+/// Refusals before auth written one by one, per second and address (IPv6: one /64); an office behind one address stays below.
+pub const FLOOD_RECORDS_PER_SECOND: u32 = 20;
+/// Seconds of that rate that may come at once.
+pub const FLOOD_BURST_SECONDS: u32 = 10;
+/// Bytes of such records per second over all addresses: 22 GB a day at the worst.
+pub const FLOOD_RECORD_BYTES_PER_SECOND: u32 = 256 * 1024;
+/// Time for which refusals are merged before their flood record is written.
+pub const FLOOD_WINDOW: Duration = Duration::from_secs(10);
+/// Addresses that are told apart within one window; what comes from others is counted together.
+pub const FLOOD_ADDRESSES_MAX: usize = 256;
+/// Samples in a flood record.
+pub const FLOOD_SAMPLES_MAX: usize = 5;
+/// Bytes of any one text in such a sample.
+pub const FLOOD_SAMPLE_TEXT_BYTES_MAX: usize = 256;
 /// Time between tries while the disk refuses records.
 pub const AUDIT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Time a stop waits for a disk that refuses the last records.

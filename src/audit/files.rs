@@ -1,53 +1,18 @@
-//! The trail's files: the one being written, when it gives way to the next, what a new process finds of the old ones.
+//! The trail's files: the one being written, when it gives way to the next, where lines go while the folder refuses them.
 
-use super::read::{self, Backward, Stamp};
-use super::writer::Settings;
+use super::read::{self, Stamp};
+use super::settings::Settings;
+use super::sync::Syncer;
+use crate::limits::{AUDIT_SPILL_BYTES_MAX, AUDIT_SPILL_RETRY_INTERVAL};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-const DAY_SECONDS: u64 = 86_400;
+pub(crate) const DAY_SECONDS: u64 = 86_400;
 /// Names tried before another writer in the same folder is given as the reason.
 const NAMES_TRIED_MAX: u32 = 100;
-
-/// What stands at the end of the files of an earlier process.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Before {
-    /// The last sequence number; 0 where there is none.
-    pub(crate) sequence: u64,
-    /// `none`, `clean`, `unclean` or `torn`.
-    pub(crate) ended: &'static str,
-    /// Bytes of the line cut short at the end.
-    pub(crate) torn_bytes: u64,
-}
-
-impl Before {
-    fn read(directory: &Path) -> io::Result<Self> {
-        let mut before = Self { sequence: 0, ended: "none", torn_bytes: 0 };
-        for (place, line) in Backward::open(directory)?.enumerate() {
-            let line = line?;
-            if place == 0 && line.torn {
-                before.ended = "torn";
-                before.torn_bytes = line.bytes.len() as u64;
-                continue;
-            }
-            let value: serde_json::Value = match serde_json::from_slice(&line.bytes) {
-                Ok(value) if !line.torn => value,
-                _ => continue,
-            };
-            let Some(sequence) = value.pointer("/event/sequence").and_then(serde_json::Value::as_u64) else { continue };
-            before.sequence = sequence;
-            if before.ended == "none" {
-                let stopped = value.pointer("/event/kind").and_then(serde_json::Value::as_str) == Some("stop");
-                before.ended = if stopped { "clean" } else { "unclean" };
-            }
-            return Ok(before);
-        }
-        Ok(before)
-    }
-}
 
 /// The file being written.
 struct Current {
@@ -57,21 +22,35 @@ struct Current {
     bytes: u64,
     /// The day it was begun, counted from 1970-01-01.
     day: u64,
+    /// It stands in the spill folder.
+    spilled: bool,
+}
+
+/// A line cut short at the end of a file that was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Torn {
+    pub(crate) file: String,
+    pub(crate) bytes: u64,
 }
 
 /// Where lines go.
 pub(crate) struct Output {
     directory: PathBuf,
+    spill: Option<PathBuf>,
     file_bytes_max: u64,
-    retention_days: Option<u32>,
     current: Option<Current>,
     /// The current file must give way with the next line.
     stale: bool,
     last: Option<Stamp>,
     /// The first write that is not yet forced to the disk.
     unsynced: Option<Instant>,
-    /// When files were last looked at for their age.
-    retired_day: Option<u64>,
+    syncer: Syncer,
+    /// When the folder refused last, while lines are spilled.
+    refused: Option<Instant>,
+    /// Bytes in the spill folder.
+    spilled_bytes: u64,
+    /// Ends of files that were left in the middle of a line.
+    torn: Vec<Torn>,
     /// Bytes written.
     pub(crate) bytes: u64,
     /// Files begun.
@@ -79,68 +58,101 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Reads where an earlier process ended; no file is begun yet.
-    pub(crate) fn open(settings: &Settings) -> io::Result<(Self, Before)> {
-        let before = Before::read(&settings.directory)?;
-        let last = read::files(&settings.directory)?.last().and_then(|path| Stamp::parse(path.file_name()?.to_str()?));
-        let output = Self {
+    /// Goes on after the file `last`; no file is begun yet.
+    pub(crate) fn open(settings: &Settings, last: Option<Stamp>) -> io::Result<Self> {
+        Ok(Self {
             directory: settings.directory.clone(),
+            spill: settings.spill_directory.clone(),
             file_bytes_max: settings.file_bytes_max,
-            retention_days: settings.retention_days,
             current: None,
             stale: false,
             last,
             unsynced: None,
-            retired_day: None,
+            syncer: Syncer::start()?,
+            refused: None,
+            spilled_bytes: 0,
+            torn: Vec::new(),
             bytes: 0,
             begun: 0,
-        };
-        Ok((output, before))
+        })
     }
 
     /// Bytes that may go into the current file, after a new one was begun where it is time for that: for the day, or for a next
     /// line of `next` bytes.
     pub(crate) fn room(&mut self, now: u64, next: u64) -> io::Result<u64> {
         let day = now / 1_000_000 / DAY_SECONDS;
-        if let Some(current) = &self.current {
-            // A file that somebody removed takes lines and loses them.
-            let gone = current.file.metadata()?.nlink() == 0;
-            let full = current.bytes > 0 && current.bytes + next > self.file_bytes_max;
-            if !gone && !full && current.day == day && !self.stale {
-                return Ok(self.file_bytes_max.saturating_sub(current.bytes));
-            }
-            match self.begin(now, day) {
-                Ok(()) => {}
-                // Better a file too long than a record too few.
-                Err(error) if !gone && !self.stale => {
-                    tracing::warn!(%error, "no new audit file can be begun: the old one is continued");
-                    return Ok(u64::MAX);
-                }
-                Err(error) => {
-                    if gone {
-                        self.current = None;
-                    }
-                    return Err(error);
-                }
-            }
-        } else {
+        let Some(current) = &self.current else {
             self.begin(now, day)?;
+            return Ok(self.file_bytes_max);
+        };
+        // A file that somebody removed takes lines and loses them.
+        let gone = current.file.metadata()?.nlink() == 0;
+        let full = current.bytes > 0 && current.bytes + next > self.file_bytes_max;
+        let home = current.spilled && self.refused.is_none_or(|since| since.elapsed() >= AUDIT_SPILL_RETRY_INTERVAL);
+        if !gone && !full && current.day == day && !self.stale && !home {
+            return Ok(self.file_bytes_max.saturating_sub(current.bytes));
         }
-        Ok(self.file_bytes_max)
+        match self.begin(now, day) {
+            Ok(()) => Ok(self.file_bytes_max.saturating_sub(self.current.as_ref().map_or(0, |current| current.bytes))),
+            // Better a file too long than a record too few.
+            Err(error) if !gone && !self.stale => {
+                tracing::warn!(%error, "no new audit file can be begun: the old one is continued");
+                Ok(u64::MAX)
+            }
+            Err(error) => {
+                if gone {
+                    self.current = None;
+                }
+                Err(error)
+            }
+        }
     }
 
+    /// Begins a file in the folder, else in the spill folder.
     fn begin(&mut self, now: u64, day: u64) -> io::Result<()> {
+        let rest = self.refused.is_some_and(|since| since.elapsed() < AUDIT_SPILL_RETRY_INTERVAL);
+        let result = if rest && self.spill.is_some() { Err(io::ErrorKind::WouldBlock.into()) } else { self.begin_in(false, now, day) };
+        let Err(error) = result else {
+            self.refused = None;
+            return Ok(());
+        };
+        if self.spill.is_none() {
+            return Err(error);
+        }
+        if !rest {
+            self.refused = Some(Instant::now());
+        }
+        if self.current.as_ref().is_some_and(|current| current.spilled) && !self.stale {
+            return Ok(());
+        }
+        self.begin_in(true, now, day)
+    }
+
+    fn begin_in(&mut self, spilled: bool, now: u64, day: u64) -> io::Result<()> {
+        let directory = match &self.spill {
+            Some(spill) if spilled => {
+                std::fs::create_dir_all(spill)?;
+                let sizes = read::files(spill)?.into_iter().filter_map(|path| Some(path.metadata().ok()?.len()));
+                self.spilled_bytes = sizes.sum();
+                spill.clone()
+            }
+            _ => self.directory.clone(),
+        };
         let mut stamp = Stamp::after(self.last, now / 1_000_000);
         for _ in 0..NAMES_TRIED_MAX {
-            let path = self.directory.join(stamp.file_name());
+            let path = directory.join(stamp.file_name());
             match OpenOptions::new().append(true).create_new(true).mode(0o640).open(&path) {
                 Ok(file) => {
-                    if let Some(old) = self.current.take() {
-                        old.file.sync_data()?;
-                    }
                     // The name itself must survive a power cut.
-                    File::open(&self.directory)?.sync_all()?;
-                    self.current = Some(Current { file, path, bytes: 0, day });
+                    File::open(&directory)?.sync_all()?;
+                    match self.current.replace(Current { file, path, bytes: 0, day, spilled }) {
+                        // A disk that took the name and not a line.
+                        Some(old) if old.bytes == 0 && old.file.metadata().is_ok_and(|metadata| metadata.len() == 0) => {
+                            let _ = std::fs::remove_file(old.path);
+                        }
+                        Some(old) => self.syncer.hand_over(old.file),
+                        None => {}
+                    }
                     self.last = Some(stamp);
                     self.stale = false;
                     self.begun += 1;
@@ -157,6 +169,9 @@ impl Output {
     /// unless this one is still empty. Returns the bytes that are in the file for good: whole lines are for the caller to count.
     pub(crate) fn write(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
         let Some(current) = &mut self.current else { return (0, Err(io::ErrorKind::NotFound.into())) };
+        if current.spilled && self.spilled_bytes + lines.len() as u64 > AUDIT_SPILL_BYTES_MAX {
+            return (0, Err(io::Error::new(io::ErrorKind::StorageFull, "the spill directory holds as much as it may")));
+        }
         let mut written = 0;
         let result = loop {
             if written == lines.len() {
@@ -170,15 +185,25 @@ impl Output {
             }
         };
         if result.is_err() {
+            let part = written;
             written = lines[..written].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
             let whole = current.bytes + written as u64;
-            self.stale = whole > 0;
-            if current.file.set_len(whole).is_err() {
+            // With somewhere else to go, an empty file that takes nothing is left as well.
+            self.stale = whole > 0 || self.spill.is_some();
+            if current.file.set_len(whole).is_err() && part > written {
                 self.stale = true;
+                let file = current.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                self.torn.push(Torn { file, bytes: (part - written) as u64 });
+            }
+            if !current.spilled {
+                self.refused = self.spill.is_some().then(Instant::now);
             }
         }
         current.bytes += written as u64;
         self.bytes += written as u64;
+        if current.spilled {
+            self.spilled_bytes += written as u64;
+        }
         if written > 0 {
             self.unsynced.get_or_insert_with(Instant::now);
         }
@@ -190,17 +215,44 @@ impl Output {
         self.unsynced.map(|since| interval.saturating_sub(since.elapsed()))
     }
 
-    /// Forces what was written to the disk.
+    /// Has what was written forced to the disk by a thread of its own; [`Output::synced`] tells how it went.
+    pub(crate) fn sync_beside(&mut self) {
+        if self.syncer.is_busy() {
+            return;
+        }
+        self.unsynced = None;
+        if let Some(file) = self.current.as_ref().and_then(|current| current.file.try_clone().ok()) {
+            self.syncer.hand_over(file);
+        }
+    }
+
+    /// How forcing to the disk went since the last call; `None` while nothing is known.
+    pub(crate) fn synced(&mut self) -> Option<io::Result<()>> {
+        let result = self.syncer.result()?;
+        self.note(&result);
+        Some(result)
+    }
+
+    /// Whether a result of [`Output::sync_beside`] is to come.
+    pub(crate) fn is_syncing(&self) -> bool {
+        self.syncer.is_busy()
+    }
+
+    /// Forces what was written to the disk, here and now.
     pub(crate) fn sync(&mut self) -> io::Result<()> {
-        let Some(current) = &self.current else {
-            self.unsynced = None;
-            return Ok(());
-        };
-        let result = current.file.sync_data();
-        // Tried again after the interval, and the file that refused is not trusted with more.
-        self.unsynced = result.is_err().then(Instant::now);
-        self.stale |= result.is_err();
+        self.unsynced = None;
+        let earlier = self.syncer.wait();
+        let result = earlier.and_then(|()| self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data()));
+        self.note(&result);
         result
+    }
+
+    fn note(&mut self, result: &io::Result<()>) {
+        if result.is_err() {
+            // Tried again after the interval, and the file that refused is not trusted with more.
+            self.unsynced = Some(Instant::now());
+            self.stale = true;
+        }
     }
 
     /// The next line begins a new file.
@@ -208,24 +260,18 @@ impl Output {
         self.stale |= self.current.as_ref().is_some_and(|current| current.bytes > 0);
     }
 
-    /// Removes closed files begun more than the retention's days ago, once a day; their names.
-    pub(crate) fn retire_old(&mut self, now: u64) -> Vec<String> {
-        let today = now / 1_000_000 / DAY_SECONDS;
-        let Some(days) = self.retention_days.filter(|_| self.retired_day != Some(today)) else { return Vec::new() };
-        self.retired_day = Some(today);
-        let mut retired = Vec::new();
-        for path in read::files(&self.directory).unwrap_or_default() {
-            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
-            let Some(stamp) = Stamp::parse(name) else { continue };
-            let is_current = self.current.as_ref().is_some_and(|current| current.path == path);
-            if is_current || stamp.second / DAY_SECONDS + u64::from(days) >= today {
-                continue;
-            }
-            match std::fs::remove_file(&path) {
-                Ok(()) => retired.push(name.to_owned()),
-                Err(error) => tracing::warn!(%error, file = name, "an audit file cannot be removed for its age"),
-            }
-        }
-        retired
+    /// Ends of files that were left in the middle of a line, since the last call.
+    pub(crate) fn take_torn(&mut self) -> Vec<Torn> {
+        std::mem::take(&mut self.torn)
+    }
+
+    /// The file being written.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.current.as_ref().map(|current| current.path.as_path())
+    }
+
+    /// Whether lines go to the spill folder.
+    pub(crate) fn is_spilling(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.spilled)
     }
 }

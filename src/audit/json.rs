@@ -50,81 +50,34 @@ pub(crate) fn record(record: &Record, redactor: &Redactor, scratch: &mut Scratch
     line.rest(record);
 }
 
-/// Completes a line: `frame` as [`record`] made it, with its number and its chain.
-pub(crate) fn complete(frame: &[u8], sequence: u64, out: &mut Vec<u8>) {
+/// Appends a frame with its number in its place; what lacks is the chain.
+pub(crate) fn numbered(frame: &[u8], sequence: u64, out: &mut Vec<u8>) {
     let (head, tail) = frame.split_at(SEQUENCE_AT.min(frame.len()));
     out.extend_from_slice(head);
     number(out, sequence);
     out.extend_from_slice(tail);
-    out.extend_from_slice(b",\"chain\":{\"previous\":null,\"hash\":null}}\n");
 }
 
-/// What the trail says about itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Control {
-    /// Records that were lost: how many, when the first and the last.
-    Gap { count: u64, from: u64, to: u64, reason: &'static str },
-    /// A process began to write; how the one before ended: `none`, `clean`, `unclean`, `torn` (with the bytes of a line cut short).
-    Start { previous: &'static str, torn_bytes: u64 },
-    /// A process ended as it should.
-    Stop,
-    /// A closed file was removed for its age.
-    Retired { file: String },
-}
-
-/// Appends a control record, as [`record`] does for requests.
-pub(crate) fn control(control: &Control, now: u64, out: &mut Vec<u8>) {
-    let (kind, outcome) = match control {
-        Control::Gap { .. } => ("gap", "failure"),
-        Control::Start { previous: "unclean" | "torn", .. } => ("start", "unknown"),
-        Control::Start { .. } => ("start", "success"),
-        Control::Stop => ("stop", "success"),
-        Control::Retired { .. } => ("retired", "success"),
-    };
-    open(out, now);
-    out.extend_from_slice(b",\"kind\":\"");
-    out.extend_from_slice(kind.as_bytes());
-    out.extend_from_slice(b"\",\"outcome\":\"");
-    out.extend_from_slice(outcome.as_bytes());
-    out.extend_from_slice(b"\"}");
-    match control {
-        Control::Gap { count, from, to, reason } => {
-            out.extend_from_slice(b",\"gap\":{\"count\":");
-            number(out, *count);
-            out.extend_from_slice(b",\"from\":\"");
-            time(out, *from);
-            out.extend_from_slice(b"\",\"to\":\"");
-            time(out, *to);
-            out.extend_from_slice(b"\",\"reason\":\"");
-            out.extend_from_slice(reason.as_bytes());
-            out.extend_from_slice(b"\"}");
-        }
-        Control::Start { previous, torn_bytes } => {
-            out.extend_from_slice(b",\"trail\":{\"version\":\"");
-            out.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
-            out.extend_from_slice(b"\",\"previous\":\"");
-            out.extend_from_slice(previous.as_bytes());
-            out.extend_from_slice(b"\",\"torn_bytes\":");
-            number(out, *torn_bytes);
-            out.push(b'}');
-        }
-        Control::Stop => {}
-        Control::Retired { file } => {
-            out.extend_from_slice(b",\"trail\":{\"file\":\"");
-            push_text(out, file.as_bytes());
-            out.extend_from_slice(b"\"}");
-        }
+/// The sequence number of a line; `None` where it does not begin as a line does.
+pub(crate) fn sequence_of(line: &[u8]) -> Option<u64> {
+    let before = line.get(SEQUENCE_AT.checked_sub(SEQUENCE.len())?..SEQUENCE_AT)?;
+    let digits = line.get(SEQUENCE_AT..)?;
+    let count = digits.iter().take_while(|b| b.is_ascii_digit()).count();
+    if !line.starts_with(OPEN) || before != SEQUENCE {
+        return None;
     }
-    schema(out);
+    std::str::from_utf8(digits.get(..count)?).ok()?.parse().ok()
 }
 
-fn open(out: &mut Vec<u8>, unix_micros: u64) {
+/// The beginning of every line, up to its sequence number.
+pub(crate) fn begin(out: &mut Vec<u8>, unix_micros: u64) {
     out.extend_from_slice(OPEN);
     time(out, unix_micros);
     out.extend_from_slice(SEQUENCE);
 }
 
-fn schema(out: &mut Vec<u8>) {
+/// The end of every frame.
+pub(crate) fn schema(out: &mut Vec<u8>) {
     out.extend_from_slice(b",\"schema_version\":");
     number(out, SCHEMA_VERSION);
 }
@@ -261,7 +214,7 @@ impl Line<'_> {
     }
 
     fn event(&mut self, record: &Record) {
-        open(self.out, record.received.unix_micros);
+        begin(self.out, record.received.unix_micros);
         self.word(b",\"id\":", record.id.as_str());
         self.word(
             b",\"kind\":",
@@ -420,6 +373,9 @@ impl Line<'_> {
         if let Some(score) = record.score {
             self.raw(b",\"score\":");
             signed(self.out, score);
+        }
+        if !record.exclusions.is_empty() {
+            self.words(b",\"exclusions\":", "inspection.exclusions", record.exclusions.iter().map(AsRef::as_ref));
         }
         if let Some(would) = &record.would {
             self.word(b",\"would\":{\"action\":", would.action);
@@ -642,7 +598,7 @@ fn signed(out: &mut Vec<u8>, value: i64) {
 }
 
 /// Appends a time as [`crate::clock::rfc3339`] writes it, without allocating.
-fn time(out: &mut Vec<u8>, unix_micros: u64) {
+pub(crate) fn time(out: &mut Vec<u8>, unix_micros: u64) {
     let stamp = i64::try_from(unix_micros).ok().and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok()).unwrap_or_default();
     let civil = jiff::tz::Offset::UTC.to_datetime(stamp);
     let parts = [

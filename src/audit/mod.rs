@@ -1,20 +1,39 @@
 //! The audit trail: one record per request, written once.
 //!
 //! A record is plain data ([`Record`]). [`Trail::write`] makes one JSON line of it, secrets left out, and queues it; a thread
-//! of its own writes the lines to `portcullis-YYYYMMDD-HHMMSS-NNNN.jsonl`. `audit/schema.json` says what every field means.
+//! of its own numbers and chains the lines and writes them to `portcullis-YYYYMMDD-HHMMSS-NNNN.jsonl`. `audit/schema.json` says
+//! what every field means, `docs/audit.md` how the chain is checked.
 
+mod before;
+pub mod chain;
+pub mod closed;
+mod control;
 pub mod escape;
 mod files;
+mod flood;
+mod heads;
 mod json;
+mod keeper;
+pub mod key;
+mod lock;
+mod pending;
+mod position;
+mod queue;
 pub mod read;
 mod record;
 mod redact;
+mod retire;
+mod settings;
+mod sync;
+mod trail;
 mod writer;
 
 pub use json::SCHEMA_VERSION;
+pub use position::Position;
 pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome, Would};
 pub use redact::{REDACTED, Redactor};
-pub use writer::{Metrics, Settings, Trail, WallClock};
+pub use settings::{HEADS_FILE, Metrics, SIGNING_KEY_FILE, Settings, SyncPolicy, WallClock};
+pub use trail::Trail;
 
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,12 @@
 //! Reading records back: the files in order, their lines forwards or backwards, a torn tail told from a whole line.
 
+use super::closed::{CLOSED_SUFFIX, Content};
 use crate::limits::RECORD_LINE_BYTES_MAX;
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-/// The beginning of every file's name; what follows is `YYYYMMDD-HHMMSS-NNNN.jsonl`, in UTC.
+/// The beginning of every file's name; what follows is `YYYYMMDD-HHMMSS-NNNN.jsonl`, in UTC, and `.gz` once it is compressed.
 pub const FILE_PREFIX: &str = "portcullis-";
 const FILE_SUFFIX: &str = ".jsonl";
 
@@ -18,13 +18,15 @@ const FILE_SUFFIX: &str = ".jsonl";
 pub fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(directory)? {
-        let entry = entry?;
-        if entry.file_name().to_str().is_some_and(|name| Stamp::parse(name).is_some()) {
-            files.push(entry.path());
+        let path = entry?.path();
+        if let Some(stamp) = Stamp::of(&path) {
+            files.push((stamp, path));
         }
     }
+    // The plain name sorts before the compressed one: while a file has both, the plain one counts.
     files.sort_unstable();
-    Ok(files)
+    files.dedup_by_key(|(stamp, _)| *stamp);
+    Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
 /// What a file's name says: the second it was begun, and a number among those of the same second.
@@ -37,7 +39,13 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
+    /// The stamp in a path's last part, plain or compressed.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        Self::parse(path.file_name()?.to_str()?)
+    }
+
     pub(crate) fn parse(name: &str) -> Option<Self> {
+        let name = name.strip_suffix(CLOSED_SUFFIX).unwrap_or(name);
         let middle = name.strip_prefix(FILE_PREFIX)?.strip_suffix(FILE_SUFFIX)?;
         let digits = |range: std::ops::Range<usize>| {
             let part = middle.get(range)?;
@@ -89,7 +97,7 @@ pub struct Line {
 
 /// The lines of one file from its beginning.
 pub struct Forward {
-    reader: BufReader<File>,
+    reader: BufReader<Content>,
 }
 
 impl Forward {
@@ -98,7 +106,7 @@ impl Forward {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { reader: BufReader::with_capacity(256 * 1024, File::open(path)?) })
+        Ok(Self { reader: BufReader::with_capacity(256 * 1024, Content::open(path)?) })
     }
 
     /// The next line; `None` at the end. A torn line at the end is given back to the file: the next call reads it again, whole
@@ -179,7 +187,7 @@ pub struct Backward {
 }
 
 struct Tail {
-    file: File,
+    file: Content,
     /// Bytes of the file before `held`.
     before: u64,
     held: Vec<u8>,
@@ -191,8 +199,8 @@ const BLOCK_BYTES: u64 = 64 * 1024;
 
 impl Tail {
     fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let before = file.metadata()?.len();
+        let file = Content::open(path)?;
+        let before = file.text_bytes()?;
         Ok(Self { file, before, held: Vec::new(), fresh: true })
     }
 
@@ -234,6 +242,20 @@ impl Tail {
     }
 }
 
+/// The last whole line of a file.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn last_line(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut tail = Tail::open(path)?;
+    while let Some(line) = tail.next_line()? {
+        if !line.torn {
+            return Ok(Some(line.bytes));
+        }
+    }
+    Ok(None)
+}
+
 impl Backward {
     /// All lines in a folder.
     ///
@@ -268,8 +290,7 @@ impl Iterator for Backward {
                 }
             }
             let path = self.files.pop()?;
-            let begun = path.file_name().and_then(|name| Stamp::parse(name.to_str()?));
-            if begun.is_some_and(|stamp| stamp.second < self.since) {
+            if Stamp::of(&path).is_some_and(|stamp| stamp.second < self.since) {
                 // All that came before this file was begun is older.
                 self.files.clear();
             }
@@ -285,7 +306,7 @@ impl Iterator for Backward {
 /// The whole lines that are appended to a folder from now on, over rotation.
 pub struct Follow {
     directory: PathBuf,
-    path: Option<PathBuf>,
+    stamp: Option<Stamp>,
     open: Option<Forward>,
 }
 
@@ -304,7 +325,7 @@ impl Follow {
             }
             None => None,
         };
-        Ok(Self { directory: directory.to_owned(), path, open })
+        Ok(Self { directory: directory.to_owned(), stamp: path.as_deref().and_then(Stamp::of), open })
     }
 
     /// The next whole line there is; `None` when there is none yet.
@@ -320,7 +341,7 @@ impl Follow {
                 }
             }
             // At the end of this file: is there a later one? Then nothing more comes to this one, unless it came just now.
-            let next = files(&self.directory)?.into_iter().find(|path| self.path.as_ref().is_none_or(|current| path > current));
+            let next = files(&self.directory)?.into_iter().find(|path| Stamp::of(path) > self.stamp);
             let Some(next) = next else { return Ok(None) };
             if let Some(open) = &mut self.open {
                 match open.next_line()? {
@@ -329,7 +350,7 @@ impl Follow {
                 }
             }
             self.open = Some(Forward::open(&next)?);
-            self.path = Some(next);
+            self.stamp = Stamp::of(&next);
         }
     }
 }

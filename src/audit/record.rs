@@ -264,6 +264,8 @@ pub struct Record {
     pub extent_reason: &'static str,
     /// The mode inspection ran in: `block`, `detect`, `off`.
     pub inspection_mode: &'static str,
+    /// The exclusions that were in force for the request, by their place in the policy (`gateway.toml:57`).
+    pub exclusions: Vec<Arc<str>>,
     /// The anomaly score.
     pub score: Option<i64>,
     /// What the rules would have decided where they only report.
@@ -314,6 +316,7 @@ impl Record {
             extent: Extent::None,
             extent_reason: "not_reached",
             inspection_mode: "off",
+            exclusions: Vec::new(),
             score: None,
             would: None,
             rules: Vec::new(),

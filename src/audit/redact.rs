@@ -8,6 +8,8 @@
 //! An unknown user name is often a mistyped password. It is written as HMAC-SHA-256 under a key that is random per process and
 //! never stored: equal names can be told to be equal within one run of the gateway, and nobody can try candidates later.
 
+use super::escape::push_bytes;
+use crate::limits::FLOOD_SAMPLE_TEXT_BYTES_MAX;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::collections::HashSet;
@@ -143,6 +145,26 @@ impl Redactor {
         let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key) else { return String::new() };
         mac.update(name.as_bytes());
         mac.finalize().into_bytes().iter().map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// Appends a text as a JSON string, without its secrets, cut after [`FLOOD_SAMPLE_TEXT_BYTES_MAX`].
+    pub(crate) fn short_text(&self, text: &[u8], out: &mut Vec<u8>) {
+        let mut found = Vec::new();
+        // What is looked at beyond the cut shows a secret that straddles it.
+        let seen = text.get(..2 * FLOOD_SAMPLE_TEXT_BYTES_MAX).unwrap_or(text);
+        self.scan(seen, Shape::Url, &Learned::new(), &mut found);
+        let limit = text.len().min(FLOOD_SAMPLE_TEXT_BYTES_MAX);
+        out.push(b'"');
+        let mut at = 0;
+        for range in found.iter().filter(|range| range.start < limit) {
+            if range.start >= at {
+                push_bytes(out, &text[at..range.start]);
+                out.extend_from_slice(REDACTED.as_bytes());
+            }
+            at = at.max(range.end);
+        }
+        push_bytes(out, text.get(at..limit).unwrap_or_default());
+        out.push(b'"');
     }
 
     /// Whether a header's value is never written; `name` in any letter case.

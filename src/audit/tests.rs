@@ -1,7 +1,9 @@
 //! The promises of the trail: every record valid against the schema, no secret in any field, nothing lost that is not declared.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-use super::json::{self, Control, Scratch};
+use super::chain::{Chain, genesis};
+use super::control::{self, Control, Counters, Flood, Retired, Start};
+use super::json::{self, Scratch};
 use super::read::{self, Backward, Follow, Records};
 use super::*;
 use crate::clock::Moment;
@@ -133,13 +135,14 @@ fn line_by(record: &Record, redactor: &Redactor) -> String {
 
 fn completed(frame: &[u8]) -> String {
     let mut out = Vec::new();
-    json::complete(frame, 41, &mut out);
+    json::numbered(frame, 41, &mut out);
+    Chain { head: genesis() }.seal(0, None, &mut out);
     String::from_utf8(out).unwrap()
 }
 
 fn control_line(control: &Control) -> String {
     let mut frame = Vec::new();
-    json::control(control, NOW, &mut frame);
+    control::control(control, NOW, &mut frame);
     completed(&frame)
 }
 
@@ -159,26 +162,49 @@ fn the_schema_describes_every_kind_of_record_and_the_example_shows_them() {
     tunnel.kind = Kind::TunnelEnd;
     let mut connection = minimal();
     connection.kind = Kind::Connection;
+    let counters = Counters { opened: 9, written: 4, dropped: 3, merged: 2 };
+    let torn = || "portcullis-20231114-221320-0000.jsonl".to_owned();
     let lines = [
-        control_line(&Control::Start { previous: "torn", torn_bytes: 17 }),
+        control_line(&Control::Start(Start { previous: "torn", torn_bytes: 17, file: Some(torn()) })),
+        control_line(&Control::GapMax { count_max: Some(8), from: NOW, to: NOW + 5, reason: "killed" }),
         line(&minimal()),
         line(&full()),
         line(&tunnel),
         line(&connection),
         control_line(&Control::Gap { count: 3, from: NOW, to: NOW + 5, reason: "queue_full" }),
-        control_line(&Control::Retired { file: "portcullis-20231114-221320-0000.jsonl".into() }),
-        control_line(&Control::Stop),
+        control_line(&Control::Flood(flood())),
+        control_line(&Control::Checkpoint(counters)),
+        control_line(&Control::Retired(Retired { file: torn(), first_sequence: 1, last_sequence: 9, last_hash: chain::GENESIS.into() })),
+        control_line(&Control::Resume { file: torn(), torn_bytes: 17 }),
+        control_line(&Control::Stop(counters)),
     ];
+    let mut chained = Chain { head: genesis() };
     let mut example = String::new();
     for (place, line) in lines.iter().enumerate() {
         valid(line);
-        example.push_str(&line.replacen("\"sequence\":41", &format!("\"sequence\":{}", place + 1), 1));
+        let open = line.replacen("\"sequence\":41", &format!("\"sequence\":{}", place + 1), 1);
+        let mut out = open.as_bytes()[..open.find(",\"chain\":").unwrap()].to_vec();
+        chained.seal(0, None, &mut out);
+        example.push_str(std::str::from_utf8(&out).unwrap());
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("audit/example.jsonl");
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, &example).unwrap();
     }
     assert_eq!(fs::read_to_string(path).unwrap(), example, "UPDATE=1 writes the example anew");
+}
+
+fn flood() -> Flood {
+    let mut floods = flood::Floods::new(1);
+    let mut record = minimal();
+    record.decision = Decision { layer: Some(Layer::BasicAuth), action: Action::Challenge, reason: "credentials_missing" };
+    record.method = "GET".into();
+    record.host = "mail.example.com".into();
+    record.path = "/exchange".into();
+    for _ in 0..12 {
+        floods.merge(&record, &redactor(), Instant::now());
+    }
+    floods.take().remove(0)
 }
 
 #[test]
@@ -224,7 +250,7 @@ fn a_record_says_what_conventions_promise() {
         ("/rules/0/matched", "\"1' or 1=1--\""),
         ("/timing/hash_us", "48000"),
         ("/integrated_auth_removed/0", "\"www-authenticate: Negotiate\""),
-        ("/chain/previous", "null"),
+        ("/chain/previous", "\"0000000000000000000000000000000000000000000000000000000000000000\""),
         ("/schema_version", "1"),
     ] {
         assert_eq!(value.pointer(pointer).map(Value::to_string).as_deref(), Some(expected), "{pointer}");
@@ -571,7 +597,8 @@ fn a_torn_tail_is_left_as_it_is_and_marked() {
     let torn = text.len() - 9 - text[..text.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() - 1;
     bench.open().write(&minimal());
     let values = bench.values();
-    assert_eq!(bench.kinds(), ["start", "request", "start", "request", "stop"]);
+    assert_eq!(bench.kinds(), ["start", "request", "start", "gap", "request", "stop"]);
+    assert!(values[3]["gap"]["count"].is_null() && values[3]["gap"]["count_max"].is_null(), "nobody knows how many without a position");
     assert_eq!((&values[2]["trail"]["previous"], values[2]["trail"]["torn_bytes"].as_u64()), (&"torn".into(), Some(torn as u64)));
     // Dead between two lines.
     let path = bench.files().pop().unwrap();
@@ -579,7 +606,7 @@ fn a_torn_tail_is_left_as_it_is_and_marked() {
     let end = text[..text.len() - 1].iter().rposition(|b| *b == b'\n').unwrap() + 1;
     fs::write(&path, &text[..end]).unwrap();
     drop(bench.open());
-    assert_eq!(bench.values()[4]["trail"]["previous"], "unclean");
+    assert_eq!(bench.values()[5]["trail"]["previous"], "unclean");
 }
 
 #[test]
@@ -764,7 +791,8 @@ fn following_sees_every_line_over_rotation() {
     while let Some(line) = follow.poll().unwrap() {
         seen.push(line);
     }
-    assert_eq!(seen.len(), 4, "three requests and the stop");
+    let seen = seen.iter().filter(|line| !String::from_utf8_lossy(line).contains("\"kind\":\"checkpoint\""));
+    assert_eq!(seen.count(), 4, "three requests and the stop");
 }
 
 #[test]

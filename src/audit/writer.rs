@@ -1,377 +1,96 @@
-//! The trail: records go into a queue bounded in bytes, one thread of its own brings them to the disk.
+//! The writer's thread: takes what is queued, makes lines of it, brings them to the disk, and says what was lost.
 //!
-//! [`Trail::write`] never waits for the disk. What does not fit into the queue is counted, and the count becomes a gap record as
-//! soon as writing works again: requests are always records plus declared gaps. Sequence numbers are given where the lines are
-//! put into their order, by the writer, so they have no holes; a record keeps its number when the disk refuses it and it is
-//! written later, or into another file.
+//! Sequence numbers and the chain are given here, where the lines are put into their order, so they have no holes; a line
+//! keeps its place when the disk refuses it and it is written later, or into another file.
 
+use super::control::{Control, Counters};
 use super::files::Output;
-use super::json::{self, Control, Scratch};
-use super::record::Record;
-use super::redact::Redactor;
-use crate::limits::{
-    AUDIT_COMMIT_INTERVAL, AUDIT_FILE_BYTES_MAX, AUDIT_QUEUE_BYTES_MAX, AUDIT_RETRY_INTERVAL, AUDIT_STOP_TIMEOUT, AUDIT_SYNC_INTERVAL,
-};
-use std::cell::RefCell;
+use super::heads::Heads;
+use super::keeper::Keeper;
+use super::lock::Lock;
+use super::pending::Pending;
+use super::queue::{Gap, Queue, Shared};
+use super::retire::Retirement;
+use super::settings::SyncPolicy;
+use crate::limits::{AUDIT_COMMIT_INTERVAL, AUDIT_RESERVE_MAX, AUDIT_RESERVE_MIN, AUDIT_RETRY_INTERVAL};
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The wall clock in microseconds since the Unix epoch; tests bring their own.
-pub type WallClock = Arc<dyn Fn() -> u64 + Send + Sync>;
+/// How often the thread that forces files to the disk is asked whether it is done.
+const SYNC_POLL: Duration = Duration::from_millis(50);
 
-/// What a trail is opened with.
-#[derive(Clone)]
-pub struct Settings {
-    /// The folder of the files; made if it is not there.
-    pub directory: PathBuf,
-    /// Bytes of a file before the next is begun.
-    pub file_bytes_max: u64,
-    /// Days that closed files are kept; `None` for ever.
-    pub retention_days: Option<u32>,
-    /// Bytes of records waiting for the disk.
-    pub queue_bytes_max: usize,
-    /// Time between forced writes to the disk while records come.
-    pub sync_interval: Duration,
-    /// Time a stop waits for a disk that refuses.
-    pub stop_timeout: Duration,
-    /// What must not be readable.
-    pub redactor: Arc<Redactor>,
-    /// The clock for file names, days and the trail's own records.
-    pub clock: WallClock,
-}
-
-impl Settings {
-    /// The defaults of [`crate::limits`], nothing ever deleted.
-    pub fn new(directory: impl Into<PathBuf>, redactor: Redactor) -> Self {
-        Self {
-            directory: directory.into(),
-            file_bytes_max: AUDIT_FILE_BYTES_MAX,
-            retention_days: None,
-            queue_bytes_max: AUDIT_QUEUE_BYTES_MAX,
-            sync_interval: AUDIT_SYNC_INTERVAL,
-            stop_timeout: AUDIT_STOP_TIMEOUT,
-            redactor: Arc::new(redactor),
-            clock: Arc::new(|| crate::clock::Moment::now().unix_micros),
-        }
-    }
-}
-
-/// What the trail has done since it was opened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Metrics {
-    /// Requests' records that reached a file (`portcullis_audit_records_total`).
-    pub written: u64,
-    /// Requests' records that were lost, all declared in gap records once writing works (`portcullis_audit_dropped_total`).
-    pub dropped: u64,
-    /// Bytes that reached files.
-    pub bytes: u64,
-    /// Errors of the disk.
-    pub errors: u64,
-    /// Bytes that wait for the disk now.
-    pub queued_bytes: u64,
-    /// Files begun.
-    pub files: u64,
-}
-
-/// The handle of the trail: cheap to clone, for every thread. The last one that goes stops the writer.
-#[derive(Clone)]
-pub struct Trail {
-    owner: Arc<Owner>,
-}
-
-struct Owner {
-    shared: Arc<Shared>,
-    writer: Mutex<Option<JoinHandle<()>>>,
-}
-
-/// Records lost in a row.
-#[derive(Clone, Copy)]
-struct Gap {
-    count: u64,
-    from: u64,
-    to: u64,
-}
-
-#[derive(Default)]
-struct Queue {
-    /// Frames, one after the other.
-    bytes: Vec<u8>,
-    /// Where each frame ends.
-    ends: Vec<usize>,
-    /// Lost since these frames were queued.
-    gap: Option<Gap>,
-    /// Bytes that the writer has taken and not yet brought to the disk.
-    taken: usize,
-    /// Frames ever queued, and those of them that reached a file.
-    queued: u64,
-    settled: u64,
-    reopen: bool,
-    /// Somebody waits for the disk: do not gather.
-    hurry: bool,
-    stop: bool,
-    /// The writer has gone.
-    ended: bool,
-}
-
-struct Shared {
-    settings: Settings,
-    queue: Mutex<Queue>,
-    /// Something for the writer to do.
-    wake: Condvar,
-    /// The writer did it.
-    settled: Condvar,
-    healthy: AtomicBool,
-    written: AtomicU64,
-    dropped: AtomicU64,
-    bytes: AtomicU64,
-    errors: AtomicU64,
-    files: AtomicU64,
-}
-
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-thread_local! {
-    static MEMORY: RefCell<(Vec<u8>, Scratch)> = RefCell::default();
-}
-
-/// Line memory that a thread keeps; a huge record's is given back.
-const MEMORY_BYTES_MAX: usize = 256 * 1024;
-
-impl Trail {
-    /// Opens the folder, continues its sequence numbers, begins a new file and starts the writer.
-    ///
-    /// # Errors
-    /// When the folder or the first file cannot be made or written, or the last file cannot be read: a gateway that cannot
-    /// write its trail must not start.
-    pub fn open(settings: Settings) -> io::Result<Self> {
-        std::fs::create_dir_all(&settings.directory)?;
-        let (mut output, before) = Output::open(&settings)?;
-        let now = (settings.clock)();
-        let start = Control::Start { previous: before.ended, torn_bytes: before.torn_bytes };
-        let mut pending = Pending { sequence: before.sequence, ..Pending::default() };
-        pending.control(&start, now);
-        pending.commit(&mut output, now)?;
-        output.sync()?;
-        let shared = Arc::new(Shared {
-            settings,
-            queue: Mutex::default(),
-            wake: Condvar::new(),
-            settled: Condvar::new(),
-            healthy: AtomicBool::new(true),
-            written: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            bytes: AtomicU64::new(output.bytes),
-            errors: AtomicU64::new(0),
-            files: AtomicU64::new(output.begun),
-        });
-        let mut writer = Writer { shared: Arc::clone(&shared), output, pending, frames: Vec::new(), ends: Vec::new(), failing: false };
-        let thread = std::thread::Builder::new().name("audit".into()).spawn(move || writer.run())?;
-        Ok(Self { owner: Arc::new(Owner { shared, writer: Mutex::new(Some(thread)) }) })
-    }
-
-    /// Puts one record into the queue, or counts it where the queue is full. Never waits for the disk.
-    pub fn write(&self, record: &Record) {
-        let shared = &*self.owner.shared;
-        MEMORY.with_borrow_mut(|(line, scratch)| {
-            line.clear();
-            json::record(record, &shared.settings.redactor, scratch, line);
-            shared.enqueue(line, record.received.unix_micros);
-            if line.capacity() > MEMORY_BYTES_MAX {
-                *line = Vec::new();
-            }
-        });
-    }
-
-    /// Whether every record is being kept. False from the first one lost, or from the disk's refusal, until the trail writes
-    /// again and has declared what is missing.
-    pub fn healthy(&self) -> bool {
-        self.owner.shared.healthy.load(Relaxed)
-    }
-
-    /// What was done so far.
-    pub fn metrics(&self) -> Metrics {
-        let shared = &*self.owner.shared;
-        let queued = {
-            let queue = shared.queue();
-            queue.bytes.len() + queue.taken
-        };
-        Metrics {
-            written: shared.written.load(Relaxed),
-            dropped: shared.dropped.load(Relaxed),
-            bytes: shared.bytes.load(Relaxed),
-            errors: shared.errors.load(Relaxed),
-            queued_bytes: queued as u64,
-            files: shared.files.load(Relaxed),
-        }
-    }
-
-    /// Begins a new file with the next record (USR1).
-    pub fn reopen(&self) {
-        self.owner.shared.queue().reopen = true;
-        self.owner.shared.wake.notify_one();
-    }
-
-    /// Waits until what was written before is in a file (not yet: on the disk); false when `timeout` is over before.
-    pub fn flush(&self, timeout: Duration) -> bool {
-        let shared = &*self.owner.shared;
-        let mut queue = shared.queue();
-        let goal = queue.queued;
-        queue.hurry = true;
-        shared.wake.notify_one();
-        let (queue, _) = shared
-            .settled
-            .wait_timeout_while(queue, timeout, |queue| !queue.ended && (queue.settled < goal || queue.gap.is_some()))
-            .unwrap_or_else(PoisonError::into_inner);
-        queue.settled >= goal && queue.gap.is_none()
-    }
-
-    /// Brings everything to the disk and ends the writer; records after this are lost and counted. False when the disk refused
-    /// some for the whole stop timeout.
-    pub fn stop(&self) -> bool {
-        self.owner.stop()
-    }
-}
-
-impl Owner {
-    fn stop(&self) -> bool {
-        self.shared.queue().stop = true;
-        self.shared.wake.notify_one();
-        let thread = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let whole = thread.is_none_or(|thread| thread.join().is_ok());
-        let queue = self.shared.queue();
-        whole && queue.settled == queue.queued && queue.gap.is_none()
-    }
-}
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-impl Shared {
-    fn enqueue(&self, frame: &[u8], received: u64) {
-        let mut queue = self.queue();
-        if queue.stop || queue.bytes.len() + queue.taken + frame.len() > self.settings.queue_bytes_max {
-            let gap = queue.gap.get_or_insert(Gap { count: 0, from: received, to: received });
-            gap.count += 1;
-            gap.from = gap.from.min(received);
-            gap.to = gap.to.max(received);
-            let first = gap.count == 1;
-            self.healthy.store(false, Relaxed);
-            self.dropped.fetch_add(1, Relaxed);
-            drop(queue);
-            if first {
-                tracing::error!("the audit queue is full: records are being lost, and will be declared as a gap");
-                self.wake.notify_one();
-            }
-            return;
-        }
-        let was_empty = queue.ends.is_empty();
-        let was_small = queue.bytes.len() < self.settings.queue_bytes_max / 4;
-        queue.bytes.extend_from_slice(frame);
-        let end = queue.bytes.len();
-        queue.ends.push(end);
-        queue.queued += 1;
-        let is_large = end >= self.settings.queue_bytes_max / 4;
-        drop(queue);
-        // Only the first of a batch wakes the writer, and the one that fills it: a wake-up is a system call.
-        if was_empty || (was_small && is_large) {
-            self.wake.notify_one();
-        }
-    }
-}
-
-/// Lines on their way to a file, whole and numbered.
-#[derive(Default)]
-struct Pending {
-    lines: Vec<u8>,
-    ends: Vec<usize>,
-    /// Lines of `ends` that are in a file.
-    done: usize,
-    /// The number of the last line.
-    sequence: u64,
-    frame: Vec<u8>,
-}
-
-impl Pending {
-    fn line(&mut self, frame: &[u8]) {
-        self.sequence += 1;
-        json::complete(frame, self.sequence, &mut self.lines);
-        self.ends.push(self.lines.len());
-    }
-
-    fn control(&mut self, control: &Control, now: u64) {
-        let mut frame = std::mem::take(&mut self.frame);
-        frame.clear();
-        json::control(control, now, &mut frame);
-        self.line(&frame);
-        self.frame = frame;
-    }
-
-    /// Writes what is not yet written; on an error, the lines that are whole in a file stay done.
-    fn commit(&mut self, output: &mut Output, now: u64) -> io::Result<()> {
-        while self.done < self.ends.len() {
-            let from = self.done.checked_sub(1).and_then(|last| self.ends.get(last)).copied().unwrap_or(0);
-            let next = self.ends.get(self.done).map_or(0, |end| end - from);
-            let room = output.room(now, next as u64)?;
-            let fits = self.ends[self.done..].iter().take_while(|end| (**end - from) as u64 <= room).count().max(1);
-            let to = self.ends.get(self.done + fits - 1).copied().unwrap_or(self.lines.len());
-            let (written, result) = output.write(&self.lines[from..to]);
-            self.done += self.ends[self.done..].iter().take_while(|end| **end - from <= written).count();
-            result?;
-        }
-        self.lines.clear();
-        self.ends.clear();
-        self.done = 0;
-        Ok(())
-    }
-}
-
-struct Writer {
+pub(crate) struct Writer {
     shared: Arc<Shared>,
     output: Output,
     pending: Pending,
+    keeper: Keeper,
+    heads: Option<Heads>,
+    retirement: Retirement,
     frames: Vec<u8>,
     ends: Vec<usize>,
+    /// What the lines so far account for.
+    counters: Counters,
+    /// Requests begun by the last commit.
+    opened: u64,
+    /// The line and the time of the last checkpoint, and the file it went to.
+    checkpoint: (u64, Instant, u64),
     failing: bool,
+    /// Lines are not on the disk that should be.
+    unforced: bool,
+    /// Given back when the writer has ended.
+    _lock: Lock,
 }
 
 impl Writer {
-    fn run(&mut self) {
+    pub(crate) fn new(shared: Arc<Shared>, output: Output, pending: Pending, keeper: Keeper, lock: Lock) -> Self {
+        let checkpoint = (pending.head().0, Instant::now(), output.begun);
+        let retirement = Retirement::new(&shared.settings);
+        let heads = shared.settings.heads_path().map(Heads::new);
+        let mut writer = Self {
+            shared,
+            output,
+            pending,
+            keeper,
+            heads,
+            retirement,
+            frames: Vec::new(),
+            ends: Vec::new(),
+            counters: Counters::default(),
+            opened: 0,
+            checkpoint,
+            failing: false,
+            unforced: false,
+            _lock: lock,
+        };
+        writer.copy_heads();
+        writer.tell_keeper();
+        writer
+    }
+
+    pub(crate) fn run(&mut self) {
         let mut stopping: Option<Instant> = None;
         loop {
             let (gap, stop) = self.gather();
             let now = (self.shared.settings.clock)();
             let frames = self.ends.len() as u64;
-            self.number(gap, now);
+            let removed = self.number(gap, stop, now);
             if stop && stopping.is_none() {
                 stopping = Some(Instant::now());
             }
             let deadline = stopping.map(|since| since + self.shared.settings.stop_timeout);
             if !self.bring(deadline) {
-                let lost = self.pending.ends.len() - self.pending.done;
+                let lost = self.pending.waiting() as u64;
                 tracing::error!(lost, "the audit trail stops with records that the disk refused");
-                self.shared.dropped.fetch_add(lost as u64, Relaxed);
+                self.shared.dropped.fetch_add(lost, Relaxed);
                 break;
             }
             self.settle(frames);
+            removed.into_iter().for_each(|path| self.keeper.remove(path));
             if stop && self.shared.queue().ends.is_empty() {
-                self.pending.control(&Control::Stop, now);
-                if !self.bring(deadline) {
-                    tracing::error!("the audit trail could not write its stop record");
-                }
-                if let Err(error) = self.output.sync() {
-                    self.failed("forced to the disk", &error);
-                }
+                self.end(now, deadline);
                 break;
             }
         }
@@ -379,30 +98,52 @@ impl Writer {
         self.shared.settled.notify_all();
     }
 
-    /// Waits for records, lets more of them gather, and takes all there are.
+    /// Writes the stop record and forces all to the disk.
+    fn end(&mut self, now: u64, deadline: Option<Instant>) {
+        self.counters.opened = self.shared.opened.load(Relaxed);
+        self.pending.control(&Control::Stop(self.counters), now);
+        if !self.bring(deadline) {
+            tracing::error!("the audit trail could not write its stop record");
+            return;
+        }
+        if let Err(error) = self.output.sync() {
+            self.failed("forced to the disk", &error);
+        }
+        let opened = self.shared.opened.load(Relaxed);
+        if let Some(Err(error)) = self.shared.marker.as_ref().map(|marker| marker.stopped(opened)) {
+            self.failed("marked as ended", &error);
+        }
+    }
+
+    /// Until when nothing is due if nothing comes.
+    fn due(&self) -> Option<Duration> {
+        let settings = &self.shared.settings;
+        let sync = match settings.sync {
+            SyncPolicy::Interval(interval) => self.output.sync_due(interval),
+            SyncPolicy::Commit | SyncPolicy::Never => None,
+        };
+        let poll = self.output.is_syncing().then_some(SYNC_POLL);
+        let checkpoint =
+            (self.pending.head().0 > self.checkpoint.0).then(|| settings.checkpoint_interval.saturating_sub(self.checkpoint.1.elapsed()));
+        let flood = self.shared.floods().and_then(|floods| floods.due(Instant::now()));
+        [sync, poll, checkpoint, flood].into_iter().flatten().min()
+    }
+
+    /// Waits for records or until something is due, lets more records gather, and takes all there are.
     fn gather(&mut self) -> (Option<Gap>, bool) {
         let shared = Arc::clone(&self.shared);
+        let nothing = |queue: &mut Queue| {
+            queue.ends.is_empty() && queue.gap.is_none() && !queue.stop && !queue.hurry && !queue.reopen && !queue.flood
+        };
+        let due = self.due();
         let mut queue = shared.queue();
-        let nothing = |queue: &mut Queue| queue.ends.is_empty() && queue.gap.is_none() && !queue.stop && !queue.hurry && !queue.reopen;
-        loop {
-            let wait = self.output.sync_due(shared.settings.sync_interval);
-            let timed_out;
-            (queue, timed_out) = match wait {
-                Some(wait) => {
-                    let (queue, result) = shared.wake.wait_timeout_while(queue, wait, nothing).unwrap_or_else(PoisonError::into_inner);
-                    (queue, result.timed_out())
-                }
-                None => (shared.wake.wait_while(queue, nothing).unwrap_or_else(PoisonError::into_inner), false),
-            };
-            if !timed_out {
-                break;
-            }
-            drop(queue);
-            self.sync();
-            queue = shared.queue();
-        }
+        queue = match due {
+            Some(wait) => shared.wake.wait_timeout_while(queue, wait, nothing).unwrap_or_else(PoisonError::into_inner).0,
+            None => shared.wake.wait_while(queue, nothing).unwrap_or_else(PoisonError::into_inner),
+        };
         let large = shared.settings.queue_bytes_max / 4;
-        let calm = |queue: &mut Queue| !queue.stop && !queue.hurry && queue.gap.is_none() && queue.bytes.len() < large;
+        let calm =
+            |queue: &mut Queue| !queue.ends.is_empty() && !queue.stop && !queue.hurry && queue.gap.is_none() && queue.bytes.len() < large;
         (queue, _) = shared.wake.wait_timeout_while(queue, AUDIT_COMMIT_INTERVAL, calm).unwrap_or_else(PoisonError::into_inner);
         self.frames.clear();
         self.ends.clear();
@@ -410,27 +151,51 @@ impl Writer {
         std::mem::swap(&mut queue.ends, &mut self.ends);
         queue.taken = self.frames.len();
         queue.hurry = false;
+        queue.flood = false;
         if std::mem::take(&mut queue.reopen) {
             self.output.retire_current();
         }
         (queue.gap.take(), queue.stop)
     }
 
-    /// Makes lines of the frames taken, then of what was lost after them.
-    fn number(&mut self, gap: Option<Gap>, now: u64) {
+    /// Makes lines of the frames taken, then of what was lost after them and what else there is to say. Returns the files whose
+    /// retirement is among the lines.
+    fn number(&mut self, gap: Option<Gap>, stop: bool, now: u64) -> Vec<PathBuf> {
         let mut from = 0;
         for end in &self.ends {
             self.pending.line(&self.frames[from..*end]);
             from = *end;
         }
+        self.counters.written += self.ends.len() as u64;
         if let Some(gap) = gap {
-            let control = Control::Gap { count: gap.count, from: gap.from, to: gap.to, reason: "queue_full" };
-            self.pending.control(&control, now);
+            self.counters.dropped += gap.count;
+            self.pending.control(&Control::Gap { count: gap.count, from: gap.from, to: gap.to, reason: "queue_full" }, now);
         }
-        for file in self.output.retire_old(now) {
-            tracing::info!(file, "audit file removed for its age");
-            self.pending.control(&Control::Retired { file }, now);
+        let floods = match self.shared.floods() {
+            Some(mut floods) if stop || floods.due(Instant::now()).is_some_and(|due| due.is_zero()) => floods.take(),
+            _ => Vec::new(),
+        };
+        for flood in floods {
+            self.counters.merged += flood.count;
+            self.pending.control(&Control::Flood(flood), now);
         }
+        for torn in self.output.take_torn() {
+            self.pending.control(&Control::Resume { file: torn.file, torn_bytes: torn.bytes }, now);
+        }
+        let mut removed = Vec::new();
+        for (path, retired) in self.retirement.due(now, self.output.path()) {
+            tracing::info!(file = retired.file, "audit file retired for its age");
+            self.pending.control(&Control::Retired(retired), now);
+            removed.push(path);
+        }
+        let (sequence, at, begun) = self.checkpoint;
+        let is_due = at.elapsed() >= self.shared.settings.checkpoint_interval || begun != self.output.begun;
+        if !stop && self.pending.head().0 > sequence && is_due {
+            self.counters.opened = self.shared.opened.load(Relaxed);
+            self.pending.control(&Control::Checkpoint(self.counters), now);
+            self.checkpoint = (self.pending.head().0, Instant::now(), self.output.begun);
+        }
+        removed
     }
 
     /// Writes until all is written; false when the deadline is over before.
@@ -441,14 +206,17 @@ impl Writer {
             let now = (self.shared.settings.clock)();
             let result = self.pending.commit(&mut self.output, now);
             self.shared.bytes.fetch_add(self.output.bytes - bytes, Relaxed);
-            self.shared.files.fetch_add(self.output.begun - begun, Relaxed);
+            if self.output.begun != begun {
+                self.shared.files.fetch_add(self.output.begun - begun, Relaxed);
+                self.tell_keeper();
+            }
             let Err(error) = result else {
                 self.failing = false;
                 break;
             };
             self.failed("written", &error);
             tries += 1;
-            // The first error may be that of one file only: the next try begins another.
+            // The first error may be that of one file or one folder only: the next try begins another.
             if tries == 1 {
                 continue;
             }
@@ -464,30 +232,77 @@ impl Writer {
             drop(queue);
             std::thread::sleep(AUDIT_RETRY_INTERVAL);
         }
-        if self.output.sync_due(self.shared.settings.sync_interval).is_some_and(|wait| wait.is_zero()) {
-            self.sync();
-        }
+        self.mark();
+        self.copy_heads();
+        self.sync();
         true
     }
 
+    /// Tells the marker how far the trail is, and allows as many more requests as came since the last time.
+    fn mark(&mut self) {
+        let Some(marker) = &self.shared.marker else { return };
+        let (sequence, head) = self.pending.head();
+        let accounted = self.counters.written + self.counters.dropped + self.counters.merged;
+        if let Err(error) = marker.commit(sequence, accounted, &head) {
+            self.failed("marked", &error);
+        }
+        let opened = self.shared.opened.load(Relaxed);
+        self.shared.allow((opened - self.opened).clamp(AUDIT_RESERVE_MIN, AUDIT_RESERVE_MAX));
+        self.opened = opened;
+    }
+
+    fn copy_heads(&mut self) {
+        let signed = self.pending.take_signed();
+        if let Some(heads) = &mut self.heads
+            && let Err(error) = heads.add(&signed)
+        {
+            self.failed("copied to its heads' file", &error);
+        }
+    }
+
+    fn tell_keeper(&self) {
+        let spilling = self.output.is_spilling();
+        if let Some(path) = self.output.path() {
+            self.keeper.current(path, spilling);
+        }
+        if self.shared.spilling.swap(spilling, Relaxed) != spilling {
+            if spilling {
+                tracing::error!("the audit trail goes to its spill directory");
+            } else {
+                tracing::warn!("the audit trail goes to its own directory again");
+            }
+        }
+    }
+
+    /// Forces to the disk what is due, and hears how it went.
     fn sync(&mut self) {
-        match self.output.sync() {
-            Ok(()) if self.failing => {
-                self.failing = false;
+        let result = match self.shared.settings.sync {
+            SyncPolicy::Interval(interval) => {
+                if self.output.sync_due(interval).is_some_and(|wait| wait.is_zero()) {
+                    self.output.sync_beside();
+                }
+                self.output.synced()
+            }
+            SyncPolicy::Commit => self.output.sync_due(Duration::ZERO).map(|_| self.output.sync()),
+            SyncPolicy::Never => self.output.synced(),
+        };
+        match result {
+            Some(Ok(())) if self.unforced => {
+                self.unforced = false;
                 self.recover(&self.shared.queue());
             }
-            Ok(()) => {}
-            Err(error) => {
+            Some(Err(error)) => {
                 self.failed("forced to the disk", &error);
-                self.failing = true;
+                self.unforced = true;
                 self.shared.healthy.store(false, Relaxed);
             }
+            Some(Ok(())) | None => {}
         }
     }
 
     /// Healthy again, where nothing failed last and nothing is missing that was not declared.
     fn recover(&self, queue: &Queue) {
-        if !self.failing && queue.gap.is_none() && !self.shared.healthy.swap(true, Relaxed) {
+        if !self.failing && !self.unforced && queue.gap.is_none() && !self.shared.healthy.swap(true, Relaxed) {
             tracing::warn!("the audit trail writes again");
         }
     }
@@ -505,13 +320,9 @@ impl Writer {
         queue.taken = 0;
         queue.settled += frames;
         self.shared.written.fetch_add(frames, Relaxed);
+        self.shared.merged.store(self.counters.merged, Relaxed);
         self.recover(&queue);
         drop(queue);
         self.shared.settled.notify_all();
-    }
-}
-impl std::fmt::Debug for Trail {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Trail")
     }
 }

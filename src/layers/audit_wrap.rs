@@ -43,6 +43,7 @@ impl AuditWrap {
 
     /// Opens the record of a request; its body is counted from here on.
     pub fn open(&self, request: &mut Request) -> OpenRecord {
+        self.trail.begin();
         let mut record = Box::new(Record::new(request.id, request.received, Arc::clone(&request.peer)));
         record.method = visible(request.raw.method());
         record.version = version(request.version);
@@ -105,6 +106,7 @@ impl OpenRecord {
         end.kind = Kind::TunnelEnd;
         end.clone_request(&self);
         let trail = self.trail.clone();
+        trail.begin();
         drop(self);
         (response, TunnelRecord { record: Box::new(end), trail })
     }

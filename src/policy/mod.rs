@@ -2,9 +2,11 @@
 
 pub mod file;
 pub mod require;
+mod rules;
 
 pub use file::{Loaded, load, parse};
 pub use require::Require;
+pub use rules::{CrsFiles, Exclusion, Expiry, Marked, RuleChoice};
 
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
@@ -75,10 +77,28 @@ pub struct Log {
 pub struct Audit {
     /// The folder of the `*.jsonl` files.
     pub directory: PathBuf,
+    /// The folder of what must not lie beside them: the signing key, the position, the heads.
+    pub state_directory: PathBuf,
+    /// The signing key, where it is not in the state folder.
+    pub signing_key: Option<PathBuf>,
+    /// The copies of signed lines, where they are not in the state folder.
+    pub heads_file: Option<PathBuf>,
+    /// Where records go while the folder refuses them.
+    pub spill_directory: Option<PathBuf>,
     /// Bytes of a file before the next is begun.
     pub file_bytes_max: u64,
     /// Days that closed files are kept; `None` for ever.
     pub retention_days: Option<u32>,
+    /// Age of a closed file at which it is compressed; `None` for never.
+    pub compress_after: Option<Duration>,
+    /// When records are forced to the disk.
+    pub sync: AuditSync,
+    /// Time between forced writes with [`AuditSync::Interval`].
+    pub sync_interval: Duration,
+    /// Time between signed checkpoints.
+    pub checkpoint_interval: Duration,
+    /// Refusals before auth written one by one, per second and address; `None` for all.
+    pub flood_records_per_second: Option<u32>,
     /// Refuse requests when the trail cannot write (the default), or serve and count the gap.
     pub on_failure: OnAuditFailure,
     /// Names of parameters whose values are redacted, lower case.
@@ -87,6 +107,17 @@ pub struct Audit {
     pub redact_headers: Vec<String>,
     /// Write unknown user names plain instead of as a keyed hash.
     pub dangerously_record_unknown_users: bool,
+}
+
+/// When audit records are forced to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditSync {
+    /// At an interval, beside the writing.
+    Interval,
+    /// With every commit.
+    Commit,
+    /// When the system likes.
+    Never,
 }
 
 /// `on_audit_failure`.
@@ -400,9 +431,14 @@ pub enum RuleSetSource {
         /// The folder; `None` for the built-in copy.
         directory: Option<PathBuf>,
     },
+    /// The Core Rule Set, behind the engine's base rules.
+    Crs(CrsFiles),
     /// The administrator's files, in order.
     Files(Vec<PathBuf>),
 }
+
+/// What the names of TX variables begin with that a policy sets for the Core Rule Set.
+pub const POLICY_VARIABLE: &str = "policy.";
 
 /// Layer 4 of a map.
 #[derive(Clone, Debug)]
@@ -411,6 +447,11 @@ pub struct InspectionSettings {
     pub mode: InspectionMode,
     /// The rule sets, as places in `Policy::rule_sets`.
     pub rule_sets: Vec<usize>,
+    /// Variables of TX set before the first phase: paranoia levels, thresholds and further settings of the rule sets. Those for
+    /// the Core Rule Set are called [`POLICY_VARIABLE`] and their name, and take effect behind its setup file.
+    pub variables: Vec<(String, String)>,
+    /// Exclusions, the widest level's first.
+    pub exclusions: Vec<Arc<Exclusion>>,
     /// Bytes of a request body that are inspected; where nothing is written here or below, the rule files' directives hold.
     pub request_body_bytes_max: Option<usize>,
     /// The same for everything but uploaded files.

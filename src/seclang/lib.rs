@@ -57,6 +57,9 @@ pub mod action; // Actions.
 // S4: the compiled rules
 pub mod ruleset; // Rules by phase, and the options.
 
+// S4b: chosen from the compiled rules
+pub mod exclusion; // What single transactions leave out.
+
 // S5: rules from files; the state of one transaction
 mod compile; // From files to a rule set.
 pub mod transaction; // What a transaction is fed and what it holds.
@@ -66,6 +69,7 @@ mod evaluate; // The plain evaluator.
 
 pub use collections::{Collections, MemoryCollections, NoCollections};
 pub use diagnostic::{Diagnostic, Severity};
+pub use exclusion::{Choice, Exclusion};
 pub use ruleset::RuleSet;
 pub use source::{FileSource, MemoryFiles};
 pub use transaction::{BodyOutcome, Mode, Options, Transaction};

@@ -10,13 +10,13 @@ mod outgoing;
 mod timed_body;
 mod worker;
 
-use crate::audit::{Redactor, Settings as TrailSettings, Trail};
+use crate::audit::{Redactor, Settings as TrailSettings, SyncPolicy, Trail};
 use crate::clock::Moment;
 use crate::diagnostic::Diagnostic;
 use crate::layers::basic_auth::FileChange;
 use crate::layers::error_mask::page_mistake;
 use crate::limits;
-use crate::policy::{self, Policy};
+use crate::policy::{self, AuditSync, Policy};
 use crate::stack::{Shared, Stack};
 use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
@@ -299,8 +299,20 @@ fn trail_settings(policy: &Policy) -> io::Result<TrailSettings> {
     let redactor =
         Redactor::new(parameters.iter().map(String::as_str), headers.iter().map(String::as_str), audit.dangerously_record_unknown_users)?;
     Ok(TrailSettings {
+        state_directory: Some(audit.state_directory.clone()),
+        signing_key: audit.signing_key.clone(),
+        heads_file: audit.heads_file.clone(),
+        spill_directory: audit.spill_directory.clone(),
         file_bytes_max: audit.file_bytes_max,
         retention_days: audit.retention_days,
+        compress_after: audit.compress_after,
+        sync: match audit.sync {
+            AuditSync::Interval => SyncPolicy::Interval(audit.sync_interval),
+            AuditSync::Commit => SyncPolicy::Commit,
+            AuditSync::Never => SyncPolicy::Never,
+        },
+        checkpoint_interval: audit.checkpoint_interval,
+        flood_records_per_second: audit.flood_records_per_second,
         ..TrailSettings::new(&audit.directory, redactor)
     })
 }

@@ -158,6 +158,7 @@ impl Worker {
         let mut record = Record::new(EventId::new(at, self.random()), at, Arc::new(peer));
         record.kind = Kind::Connection;
         record.decision = Decision { layer: Some(Layer::Server), action: Action::Deny, reason: failure };
+        self.trail.begin();
         self.trail.write(&record);
     }
 }

@@ -115,6 +115,7 @@ impl Setup {
 
     fn audit_files(&self) -> Vec<PathBuf> {
         let mut files: Vec<PathBuf> = fs::read_dir(self.path().join("audit")).unwrap().map(|e| e.unwrap().path()).collect();
+        files.retain(|file| file.extension().is_some_and(|ending| ending == "jsonl"));
         files.sort();
         files
     }

@@ -126,6 +126,12 @@ fn helper_files() -> Memory {
         "../certs/chain.pem",
         "../certs/wiki.pem",
         "../certs/internal-ca.pem",
+        "rules/modsecurity.conf",
+        "crs/crs-setup.conf.example",
+        "crs/rules/REQUEST-901-INITIALIZATION.conf",
+        "/usr/share/modsecurity-crs/owasp-crs.load",
+        "/usr/share/modsecurity-crs/rules/REQUEST-901-INITIALIZATION.conf",
+        "/etc/modsecurity/crs/crs-setup.conf",
     ])
 }
 
@@ -180,6 +186,10 @@ fn written(section: &str, line: &str) -> Vec<String> {
             }
             list
         }
+        "exclusion" => ["exclusion", "site.exclusion", "site.map.exclusion"]
+            .map(|key| format!("{MINIMAL}[[{key}]]\n{}", without("rule = 1\nreason = \"a\"\nowner = \"b\"\n", line)))
+            .map(|text| format!("{text}{line}\n"))
+            .into(),
         "auth" if line.starts_with("users") => {
             let (before, after) = MINIMAL.split_once("users = \"auth/htpasswd\"\n").unwrap();
             vec![with(before, after)]

@@ -41,7 +41,7 @@ pub(crate) const WRONG: &str = "Authorization: Basic YWxpY2U6d3Jvbmc=\r\n";
 
 /// What stands before a test's own policy, which may have its own `[auth]`, `[inspection]` and `[limits]`.
 const LISTENERS: &str = "[[listener]]\naddress = \"127.0.0.1:0\"\n[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n\
-                         [audit]\ndirectory = \"audit\"\n";
+                         [audit]\ndirectory = \"audit\"\nflood_records_per_second = \"unlimited\"\n";
 const AUTH: &str =
     "[auth]\nusers = \"htpasswd\"\ngroups = \"groups\"\nrealm = \"Example Inc.\"\ndangerously_allow_basic_over_http = true\n";
 const INSPECTION: &str = "[inspection]\nmode = \"off\"\n";

@@ -14,5 +14,7 @@ mod login;
 mod order;
 #[path = "walk/reverse.rs"]
 mod reverse;
+#[path = "walk/rule_sets.rs"]
+mod rule_sets;
 #[path = "walk/streams.rs"]
 mod streams;

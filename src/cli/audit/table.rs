@@ -56,10 +56,25 @@ pub(super) fn row(value: &Value, colour: bool, out: &mut impl Write) -> io::Resu
     let (on, off) = paint(value, colour);
     let kind = text(value, "/event/kind");
     let what = match kind.as_ref() {
-        "gap" => format!("{} records lost from {} to {}", value["gap"]["count"], text(value, "/gap/from"), text(value, "/gap/to")),
+        "gap" => {
+            let number = |field: &str| value["gap"][field].as_u64();
+            let count = match (number("count"), number("count_max")) {
+                (Some(count), _) => format!("{count} records"),
+                (None, Some(most)) => format!("at most {most} records"),
+                (None, None) => "an unknown number of records".into(),
+            };
+            let (reason, from, to) = (text(value, "/gap/reason"), text(value, "/gap/from"), text(value, "/gap/to"));
+            format!("{count} lost from {from} to {to} ({reason})")
+        }
+        "flood" => {
+            let (address, from, to) = (text(value, "/flood/address"), text(value, "/flood/from"), text(value, "/flood/to"));
+            format!("{} refusals of {address} from {from} to {to}, counted together", value["flood"]["count"])
+        }
         "start" => format!("the gateway began to write (before: {})", text(value, "/trail/previous")),
         "stop" => "the gateway ended".into(),
+        "checkpoint" => format!("{} begun, {} written", value["trail"]["opened"], value["trail"]["written"]),
         "retired" => format!("{} removed for its age", text(value, "/trail/file")),
+        "resume" => format!("{} ends with a line cut short", text(value, "/trail/file")),
         _ => String::new(),
     };
     if !what.is_empty() {

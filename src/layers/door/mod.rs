@@ -207,20 +207,27 @@ fn scheme_end(target: &[u8]) -> Option<usize> {
 struct Choice<'a> {
     map: &'a Arc<Map>,
     exists: bool,
+    path: &'a [u8],
 }
 
 impl Choice<'_> {
     fn same_decision(&self, other: &Self) -> bool {
-        self.exists == other.exists && Arc::ptr_eq(self.map, other.map)
+        self.exists == other.exists && Arc::ptr_eq(self.map, other.map) && self.same_rules(other)
+    }
+
+    /// An exclusion from the rules counts as well: a spelling must not carry an attack past a rule into another path.
+    fn same_rules(&self, other: &Self) -> bool {
+        let fold_case = self.map.fold_case;
+        self.map.inspection.exclusions.iter().all(|e| e.covers(self.path, fold_case) == e.covers(other.path, fold_case))
     }
 }
 
-fn choose<'a>(site: &'a Site, path: &[u8]) -> Choice<'a> {
+fn choose<'a>(site: &'a Site, path: &'a [u8]) -> Choice<'a> {
     let excluded = site.maps.iter().any(|map| map.exclude.iter().any(|e| path::covers(e.as_bytes(), path, map.fold_case)));
     let map = if excluded { None } else { site.maps.iter().find(|map| path::covers(map.path.as_bytes(), path, map.fold_case)) };
     match map {
-        Some(map) => Choice { map, exists: true },
-        None => Choice { map: &site.unmapped, exists: false },
+        Some(map) => Choice { map, exists: true, path },
+        None => Choice { map: &site.unmapped, exists: false, path },
     }
 }
 

@@ -1,14 +1,17 @@
 //! Rule files for the engine: read from the disk, or the baseline built into the binary.
 
 use crate::diagnostic::{Diagnostic, Place, Severity};
-use crate::policy::{Policy, RuleSetSource};
+use crate::policy::{CrsFiles, POLICY_VARIABLE, Policy, RuleSetSource};
 use seclang::ruleset::RuleSet;
 use seclang::source::{FileSource, glob, join};
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-/// The baseline rules as shipped, so that a gateway with nothing but its binary has them.
-const BASELINE: &[(&str, &str)] = &[
+/// The rules as shipped, so that a gateway with nothing but its binary has them.
+const BUILT_IN: &[(&str, &str)] = &[
+    (ENGINE, include_str!("../../../policies/crs/engine.conf")),
     ("baseline/00-setup.conf", include_str!("../../../policies/rules/00-setup.conf")),
     ("baseline/10-protocol.conf", include_str!("../../../policies/rules/10-protocol.conf")),
     ("baseline/20-scanners.conf", include_str!("../../../policies/rules/20-scanners.conf")),
@@ -20,16 +23,27 @@ const BASELINE: &[(&str, &str)] = &[
     ("baseline/90-decision.conf", include_str!("../../../policies/rules/90-decision.conf")),
     ("baseline/scanners.data", include_str!("../../../policies/rules/scanners.data")),
 ];
+/// The engine's settings and base rules for the Core Rule Set.
+const ENGINE: &str = "engine/engine.conf";
+/// The rules made from what the policy says about the Core Rule Set.
+const MADE: &str = "policy/variables.conf";
+/// The first id of those rules, in the range for local use; the baseline has those before it.
+const MADE_ID_FIRST: usize = 11_000;
 /// Bytes of one rule or data file.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// Files of the disk, and the built-in ones under `baseline/`.
-struct Files;
+/// Files of the disk, the built-in ones, and the one made from the policy.
+struct Files {
+    made: String,
+}
 
 impl FileSource for Files {
     fn read(&self, path: &str, relative_to: &str) -> Result<Vec<u8>, String> {
         let path = join(path, relative_to);
-        if let Some((_, text)) = BASELINE.iter().find(|(name, _)| *name == path) {
+        if path == MADE {
+            return Ok(self.made.as_bytes().to_vec());
+        }
+        if let Some((_, text)) = BUILT_IN.iter().find(|(name, _)| *name == path) {
             return Ok(text.as_bytes().to_vec());
         }
         let length = fs::metadata(&path).map_err(|e| e.to_string())?.len();
@@ -62,27 +76,32 @@ impl FileSource for Files {
 
 /// What is wrong with one rule set by itself.
 pub fn check_rules(source: &RuleSetSource) -> Vec<Diagnostic> {
-    compile(std::iter::once(source)).map_or_else(|d| d, |(_, d)| d)
+    compile(std::iter::once(source), &BTreeSet::new()).map_or_else(|d| d, |(_, d)| d)
 }
 
-/// Compiles a combination of rule sets.
+/// Compiles a combination of rule sets, for all maps that have it.
 ///
 /// # Errors
 /// Every mistake in the files.
 pub(super) fn load(policy: &Policy, wanted: &[usize]) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
-    compile(wanted.iter().filter_map(|i| policy.rule_sets.get(*i)))
+    let maps = policy.sites.iter().flat_map(|s| s.maps.iter().chain([&s.unmapped]));
+    let names = maps.filter(|m| m.inspection.rule_sets == wanted).flat_map(|m| &m.inspection.variables);
+    let names = names.filter_map(|(name, _)| name.strip_prefix(POLICY_VARIABLE)).collect();
+    compile(wanted.iter().filter_map(|i| policy.rule_sets.get(*i)), &names)
 }
 
-fn compile<'a>(sources: impl Iterator<Item = &'a RuleSetSource>) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
+fn compile<'a>(
+    sources: impl Iterator<Item = &'a RuleSetSource>,
+    variables: &BTreeSet<&str>,
+) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let files = Files { made: made(variables) };
     let mut roots: Vec<String> = Vec::new();
     for source in sources {
         match source {
-            RuleSetSource::Baseline { directory: None } => {
-                roots.extend(BASELINE.iter().map(|(n, _)| *n).filter(|n| n.ends_with(".conf")).map(str::to_owned))
-            }
+            RuleSetSource::Baseline { directory: None } => roots
+                .extend(BUILT_IN.iter().map(|(n, _)| *n).filter(|n| n.starts_with("baseline/") && n.ends_with(".conf")).map(str::to_owned)),
             RuleSetSource::Baseline { directory: Some(folder) } => {
-                let pattern = folder.join("*.conf");
-                let found = Files.expand(&pattern.to_string_lossy(), "").unwrap_or_default();
+                let found = inside(&files, folder, "*.conf");
                 if found.is_empty() {
                     return Err(vec![Diagnostic::file(
                         folder,
@@ -92,15 +111,56 @@ fn compile<'a>(sources: impl Iterator<Item = &'a RuleSetSource>) -> Result<(Rule
                 }
                 roots.extend(found);
             }
-            RuleSetSource::Files(files) => roots.extend(files.iter().map(|f| f.to_string_lossy().into_owned())),
+            RuleSetSource::Crs(crs) => roots.extend(crs_roots(&files, crs)),
+            RuleSetSource::Files(files) => roots.extend(files.iter().map(|f| text(f))),
         }
     }
     let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
     let ours = |list: Vec<seclang::diagnostic::Diagnostic>| list.into_iter().map(ours).collect::<Vec<_>>();
-    match RuleSet::load(&Files, &roots) {
+    match RuleSet::load(&files, &roots) {
         Ok((rules, warnings)) => Ok((rules, ours(warnings))),
         Err(mistakes) => Err(ours(mistakes)),
     }
+}
+
+/// The Core Rule Set's files in the order its documentation gives: setup, plugins' configuration and what they put before the
+/// rules, the rules, what plugins put behind them.
+fn crs_roots(files: &Files, crs: &CrsFiles) -> Vec<String> {
+    let plugins = |end: &str| crs.plugins.iter().flat_map(|p| inside(files, p, end)).collect::<Vec<_>>();
+    let mut roots = vec![crs.engine.as_deref().map_or_else(|| ENGINE.to_owned(), text), text(&crs.setup)];
+    if !files.made.is_empty() {
+        roots.push(MADE.to_owned());
+    }
+    roots.extend(plugins("*-config.conf"));
+    roots.extend(plugins("*-before.conf"));
+    roots.extend(crs.before.as_deref().map(text));
+    roots.extend(inside(files, &crs.rules, "*.conf"));
+    roots.extend(crs.after.as_deref().map(text));
+    roots.extend(plugins("*-after.conf"));
+    roots
+}
+
+/// The files of a folder that fit a pattern, in the order of their names.
+fn inside(files: &Files, folder: &Path, pattern: &str) -> Vec<String> {
+    files.expand(&text(&folder.join(pattern)), "").unwrap_or_default()
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// Rules that give the setup's variables the values a map has for them. One rule set serves all maps: the values are in the
+/// transaction, and where a map has none the rule does not match.
+fn made(variables: &BTreeSet<&str>) -> String {
+    let mut out = String::new();
+    for (place, name) in variables.iter().enumerate() {
+        let id = MADE_ID_FIRST + place;
+        let _ = writeln!(
+            out,
+            "SecRule TX:{POLICY_VARIABLE}{name} \"@unconditionalMatch\" \"id:{id},phase:1,pass,nolog,t:none,setvar:'tx.{name}=%{{matched_var}}'\""
+        );
+    }
+    out
 }
 
 /// The engine's diagnostic as ours: they have the same parts.

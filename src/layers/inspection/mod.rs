@@ -2,6 +2,7 @@
 
 mod budget;
 mod decode;
+mod exclusions;
 mod files;
 mod held;
 mod intake;
@@ -43,6 +44,8 @@ pub struct Inspection {
 #[derive(Debug)]
 struct Set {
     rules: Arc<RuleSet>,
+    /// What the policy excludes from it.
+    exclusions: exclusions::Compiled,
     /// Phases whose rules ask block lists.
     asks_dns: Vec<Phase>,
 }
@@ -81,7 +84,11 @@ impl Inspection {
                 Ok((rules, notes)) => {
                     warnings.extend(notes);
                     let asks_dns = Phase::ALL.into_iter().filter(|phase| rules.asks_dns(*phase)).collect();
-                    sets.insert(wanted.clone(), Set { rules: Arc::new(rules), asks_dns });
+                    let exclusions = exclusions::compile(policy, wanted, &rules).unwrap_or_else(|found| {
+                        mistakes.extend(found);
+                        exclusions::Compiled::new()
+                    });
+                    sets.insert(wanted.clone(), Set { rules: Arc::new(rules), exclusions, asks_dns });
                 }
                 Err(found) => mistakes.extend(found.into_iter().filter(|d| !mistakes.contains(d)).collect::<Vec<_>>()),
             }
@@ -89,6 +96,8 @@ impl Inspection {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
+        let rules = sets.iter().map(|(wanted, set): (&Vec<usize>, &Set)| (wanted.as_slice(), &*set.rules));
+        warnings.extend(exclusions::warnings(policy, rules, now()));
         let tools = Arc::new(Tools::new(&policy.inspection, previous.map(|p| &*p.tools)));
         Ok((Self { sets, tools }, warnings))
     }
@@ -120,7 +129,8 @@ impl Inspection {
         record.inspection_mode = if mode == Mode::Block { "block" } else { "detect" };
         // A map whose rules were not compiled cannot be served: the policy builds both from the same list.
         let set = self.sets.get(&settings.rule_sets).ok_or(Refusal::EngineError)?;
-        let transaction = begin(set, mode, settings, mapped.address, caller.user.as_deref(), request);
+        let mut transaction = begin(set, mode, settings, (mapped.address, caller.user.as_deref()), request);
+        exclusions::apply(&mapped.map, &mapped.path, &set.exclusions, request.received.unix_micros, &mut transaction, record);
         let watched = Watched::new(transaction, &self.tools, request.raw.bytes.len());
         record.late = Some(watched.clone());
         self.ask_block_lists(set, &watched, mode).await;
@@ -175,7 +185,7 @@ impl Inspection {
             return;
         }
         let Some(set) = self.sets.get(&map.inspection.rule_sets) else { return };
-        let transaction = begin(set, Mode::Detect, &map.inspection, record.source, None, request);
+        let transaction = begin(set, Mode::Detect, &map.inspection, (record.source, None), request);
         let watched = Watched::new(transaction, &self.tools, request.raw.bytes.len());
         watched.extent(Extent::Partial, "refused_head");
         record.inspection_mode = "detect";
@@ -244,7 +254,8 @@ impl Plan {
     }
 }
 
-fn begin(set: &Set, mode: Mode, settings: &InspectionSettings, address: IpAddr, user: Option<&str>, request: &Request) -> Transaction {
+/// `client` is the address and, where one has signed in, the user.
+fn begin(set: &Set, mode: Mode, settings: &InspectionSettings, client: (IpAddr, Option<&str>), request: &Request) -> Transaction {
     let options = Options {
         mode: Some(mode),
         unique_id: request.id.to_string(),
@@ -253,9 +264,13 @@ fn begin(set: &Set, mode: Mode, settings: &InspectionSettings, address: IpAddr, 
         ..Options::default()
     };
     let mut transaction = Transaction::new(Arc::clone(&set.rules), options);
+    for (name, value) in &settings.variables {
+        // The policy has fewer than TX holds.
+        let _ = transaction.set_tx_variable(name, value);
+    }
     let peer = &request.peer;
-    transaction.connection(address, peer.remote.port(), peer.local.ip(), peer.local.port());
-    if let Some(user) = user {
+    transaction.connection(client.0, peer.remote.port(), peer.local.ip(), peer.local.port());
+    if let Some(user) = client.1 {
         transaction.remote_user(user);
     }
     let raw = &request.raw;

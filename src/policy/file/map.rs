@@ -5,7 +5,7 @@ use super::section::{Section, quoted, shown};
 use super::settings::Level;
 use super::site::Surroundings;
 use super::tree::{Sp, Span};
-use super::{Ctx, resolve, suggest};
+use super::{Ctx, inspection, resolve, suggest};
 use crate::policy::{Backend, HostHeader, Https, Map, RateSettings, Require, Via};
 use std::sync::Arc;
 
@@ -127,7 +127,7 @@ fn base(ctx: &Ctx<'_>, at: &Span, level: &Level, require: Require, of_site: &OfS
         ntlm: resolve::ntlm(level),
         rate,
         in_flight_max: level.rate.in_flight_max.as_ref().and_then(|v| v.value),
-        inspection: resolve::inspection(ctx, level, of_site.around.baseline),
+        inspection: inspection::resolve(ctx, level, of_site.around.rule_places),
         mask: resolve::mask(level),
         upgrades: f.upgrades.as_ref().is_some_and(|v| v.value),
         total_timeout: f.total_timeout.as_ref().map(|v| v.value),

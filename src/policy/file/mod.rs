@@ -2,7 +2,9 @@
 
 mod backend;
 mod cross;
+mod exclusion;
 mod files;
+mod inspection;
 pub mod keys;
 mod map;
 mod names;
@@ -170,8 +172,8 @@ fn read(ctx: &Ctx<'_>, path: &Path, table: &tree::Table) -> Policy {
     let global = Level::global(&root);
     resolve::auth_files(ctx, &global);
     let backends = backend::read(&root);
-    let baseline = baseline_directory(ctx, &root);
-    let surroundings = site::Surroundings::new(&listeners, &backends, baseline.as_deref());
+    let places = inspection::Places::read(ctx, &root);
+    let surroundings = site::Surroundings::new(&listeners, &backends, &places);
     let sites = site::read(&root, &global, &surroundings);
     cross::check(ctx, &listeners, admin.as_ref(), &backends, &sites);
     let forward = root.table("forward", false);
@@ -185,7 +187,7 @@ fn read(ctx: &Ctx<'_>, path: &Path, table: &tree::Table) -> Policy {
         log: server::log(&root),
         audit: server::audit(&root),
         limits: server::client_limits(&root),
-        inspection: server::inspection_limits(&root),
+        inspection: inspection::bounds(&root),
         pages,
         trusted_proxies: forward
             .as_ref()
@@ -207,13 +209,6 @@ fn pseudonym(forward: &Section<'_>) -> Option<String> {
         forward.ctx.report.error(&name.span, "a pseudonym is one word of letters, digits and `-._`", "for example: pseudonym = \"gate1\"");
     }
     Some(name.value)
-}
-
-/// Where the baseline rules are: as written, else `rules/` beside the policy, else built in.
-fn baseline_directory(ctx: &Ctx<'_>, root: &Section<'_>) -> Option<PathBuf> {
-    let written = root.table("inspection", false).and_then(|s| s.path("baseline_directory", Expect::Directory));
-    let beside = ctx.base.join("rules");
-    written.map(|w| w.value).or_else(|| (ctx.files.state(&beside) == State::Directory).then_some(beside))
 }
 
 /// The help line for a mistake whose right form is known; empty where it is not.
@@ -242,6 +237,7 @@ struct Ctx<'a> {
     faulty: RefCell<BTreeSet<&'static str>>,
     rule_sets: RefCell<Vec<RuleSetSource>>,
     rates: Cell<usize>,
+    exclusions: Cell<usize>,
 }
 
 impl<'a> Ctx<'a> {
@@ -256,6 +252,7 @@ impl<'a> Ctx<'a> {
             faulty: RefCell::default(),
             rule_sets: RefCell::default(),
             rates: Cell::new(0),
+            exclusions: Cell::new(0),
         }
     }
 
@@ -302,6 +299,7 @@ impl<'a> Ctx<'a> {
             Named::Certificate { files, .. } => {
                 ![Some(&files.certificate), files.key.as_ref(), files.chain.as_ref()].into_iter().flatten().any(|p| self.is_absent(p))
             }
+            Named::Rules(RuleSetSource::Crs(files)) => !files.engine.iter().chain([&files.setup]).any(|p| self.is_absent(p)),
             Named::Rules(RuleSetSource::Files(list)) => !list.iter().any(|p| self.is_absent(p)),
             Named::Rules(RuleSetSource::Baseline { directory }) => !directory.as_ref().is_some_and(|d| self.is_absent(d)),
         };
@@ -319,6 +317,10 @@ impl<'a> Ctx<'a> {
             list.push(source);
             list.len() - 1
         })
+    }
+
+    fn next_exclusion(&self) -> usize {
+        self.exclusions.replace(self.exclusions.get() + 1)
     }
 
     fn next_rate(&self) -> usize {

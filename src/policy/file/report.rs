@@ -65,6 +65,11 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// A place for what is found out later: a diagnostic without a message.
+    pub(super) fn place(&self, span: &Span) -> Diagnostic {
+        Diagnostic::at(self.path, self.text, span.clone(), "", "")
+    }
+
     /// A syntax error: whatever else its lines say is not to be trusted.
     pub(super) fn syntax(&self, error: &SyntaxError) {
         if self.more.get() || self.is_broken(&error.span) {

@@ -1,14 +1,12 @@
 //! From the settings in effect at a map to what its layers read, with the checks that need all of them.
 
-use super::settings::{AuthorizationWord, Level, RateMode, RuleItem};
+use super::settings::{AuthorizationWord, Level, RateMode};
 use super::tree::{Sp, Span};
 use super::{Ctx, Named, require};
 use crate::limits;
-use crate::policy::{
-    AuthSettings, Authorization, InspectionMode, InspectionSettings, MaskSettings, NtlmSettings, RateSettings, Require, RuleSetSource,
-};
+use crate::policy::{AuthSettings, Authorization, MaskSettings, NtlmSettings, RateSettings, Require};
 use base64::Engine as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,35 +144,6 @@ pub(super) fn rate(ctx: &Ctx<'_>, own: &Level, merged: &Level, inherited: Option
         period: or(r.period.as_ref(), RATE_PERIOD),
         log_only: mode == RateMode::Log,
     }))
-}
-
-/// Layer 4.
-pub(super) fn inspection(ctx: &Ctx<'_>, level: &Level, baseline: Option<&Path>) -> InspectionSettings {
-    let i = &level.inspection;
-    let mode = or(i.mode.as_ref(), InspectionMode::Block);
-    let items = i.rules.as_ref().map_or_else(|| vec![RuleItem::Baseline], |r| r.value.iter().map(|s| s.value.clone()).collect());
-    let mut sources: Vec<RuleSetSource> = Vec::new();
-    for item in items {
-        match (item, sources.last_mut()) {
-            (RuleItem::Baseline, _) => sources.push(RuleSetSource::Baseline { directory: baseline.map(Path::to_owned) }),
-            (RuleItem::File(path), Some(RuleSetSource::Files(list))) => list.push(path),
-            (RuleItem::File(path), _) => sources.push(RuleSetSource::Files(vec![path])),
-        }
-    }
-    if mode == InspectionMode::Off {
-        sources.clear();
-    }
-    InspectionSettings {
-        mode,
-        rule_sets: sources.into_iter().map(|s| ctx.rule_set(s)).collect(),
-        request_body_bytes_max: i.request_body_bytes_max.as_ref().map(|s| s.value),
-        request_body_no_files_bytes_max: i.request_body_no_files_bytes_max.as_ref().map(|s| s.value),
-        over_limit: i.over_limit.as_ref().map(|s| s.value),
-        response_bodies: i.response_bodies.as_ref().map(|s| s.value),
-        response_body_bytes_max: i.response_body_bytes_max.as_ref().map(|s| s.value),
-        response_over_limit: i.response_over_limit.as_ref().map(|s| s.value),
-        on_error_closed: or(i.on_error_closed.as_ref(), true),
-    }
 }
 
 /// Error masking.

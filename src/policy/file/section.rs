@@ -30,8 +30,8 @@ impl<'a> Section<'a> {
     pub(super) fn open(ctx: &'a Ctx<'a>, table: &'a Table, span: Span, name: &'static str, narrow: bool) -> Self {
         let section = Self { ctx, table, span, name };
         let inner: &[&str] = match name {
-            "site" => &["map", "auth", "ntlm", "rate_limit", "inspection", "mask"],
-            "map" => &["auth", "ntlm", "rate_limit", "inspection", "mask"],
+            "site" => &["map", "auth", "ntlm", "rate_limit", "inspection", "exclusion", "mask"],
+            "map" => &["auth", "ntlm", "rate_limit", "inspection", "exclusion", "mask"],
             _ => &[],
         };
         for entry in &table.entries {

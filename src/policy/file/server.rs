@@ -5,15 +5,18 @@ use super::settings::{each, header_name};
 use super::tree::{Sp, Span};
 use super::{Ctx, Expect};
 use crate::limits;
-use crate::policy::{Admin, Audit, ClientLimits, InspectionLimits, Listener, Log, OnAuditFailure};
+use crate::policy::{Admin, Audit, AuditSync, ClientLimits, Listener, Log, OnAuditFailure};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where the console listens by default.
 const ADMIN_ADDRESS: &str = "127.0.0.1:9900";
 /// The audit folder by default: beside the folder of the policy.
 const AUDIT_DIRECTORY: &str = "../audit";
+
+/// Hours after which a closed file is compressed: today's and yesterday's are plain.
+const COMPRESS_AFTER_HOURS: Option<u64> = Some(24);
 
 /// Parameters whose values are never written, beside the administrator's own.
 pub const REDACTED_PARAMETERS: &[&str] = &[
@@ -174,16 +177,45 @@ pub(super) fn audit(root: &Section<'_>) -> Audit {
         list.dedup();
         list
     };
+    let place = |key| s.and_then(|s| s.path(key, Expect::Anything));
+    let directory = place("directory").map_or_else(|| root.ctx.base.join(AUDIT_DIRECTORY), |d| d.value);
+    let state_directory = place("state_directory");
+    for own in [&state_directory, &place("signing_key"), &place("heads_file"), &place("spill_directory")].into_iter().flatten() {
+        if own.value.starts_with(&directory) {
+            let help = "name a place outside it: whoever can change the records must not reach this with them";
+            root.ctx.report.error(&own.span, "this lies inside the audit directory", help);
+        }
+    }
+    let sync = [("interval", AuditSync::Interval), ("commit", AuditSync::Commit), ("never", AuditSync::Never)];
+    let seconds = |key, default: Duration| s.and_then(|s| s.seconds(key)).map_or(default, |n| n.value);
+    let hours = s.and_then(|s| s.number_or("compress_after_hours", "never", 0..=876_000)).map_or(COMPRESS_AFTER_HOURS, |n| n.value);
+    let flood = s.and_then(|s| s.number_or("flood_records_per_second", "unlimited", 1..=1_000_000));
     let failure = [("refuse", OnAuditFailure::Refuse), ("serve", OnAuditFailure::Serve)];
     Audit {
-        directory: s.and_then(|s| s.path("directory", Expect::Anything)).map_or_else(|| root.ctx.base.join(AUDIT_DIRECTORY), |d| d.value),
+        state_directory: state_directory.map_or_else(|| beside(&directory), |d| d.value),
+        signing_key: place("signing_key").map(|d| d.value),
+        heads_file: place("heads_file").map(|d| d.value),
+        spill_directory: place("spill_directory").map(|d| d.value),
+        directory,
         file_bytes_max: s.and_then(|s| s.number("file_bytes_max", 1 << 16..=1 << 40)).map_or(limits::AUDIT_FILE_BYTES_MAX, |n| n.value),
         retention_days: s.and_then(|s| s.number_or("retention_days", "forever", 1..=36_500)).and_then(|n| n.value),
+        compress_after: hours.map(|hours: u64| Duration::from_secs(hours * 3600)),
+        sync: s.and_then(|s| s.choice("sync", &sync)).map_or(AuditSync::Interval, |c| c.value),
+        sync_interval: seconds("sync_interval_seconds", limits::AUDIT_SYNC_INTERVAL),
+        checkpoint_interval: seconds("checkpoint_interval_seconds", limits::AUDIT_CHECKPOINT_INTERVAL),
+        flood_records_per_second: flood.map_or(Some(limits::FLOOD_RECORDS_PER_SECOND), |n| n.value),
         on_failure: s.and_then(|s| s.choice("on_failure", &failure)).map_or(OnAuditFailure::Refuse, |c| c.value),
         redact_parameters: extended(REDACTED_PARAMETERS, s.and_then(|s| each(s, "redact_parameters", |t| Ok(t.to_lowercase())))),
         redact_headers: extended(REDACTED_HEADERS, s.and_then(|s| each(s, "redact_headers", header_name))),
         dangerously_record_unknown_users: s.and_then(|s| s.flag("dangerously_record_unknown_users")).is_some_and(|f| f.value),
     }
+}
+
+/// The state folder by default: `audit-state` beside `audit`.
+fn beside(directory: &Path) -> PathBuf {
+    let mut name = directory.file_name().unwrap_or_else(|| "audit".as_ref()).to_owned();
+    name.push("-state");
+    directory.with_file_name(name)
 }
 
 /// Limits of clients' connections.
@@ -218,25 +250,6 @@ pub(super) fn client_limits(root: &Section<'_>) -> ClientLimits {
         s.ctx.report.error(&at, "a request head cannot be shorter than its request line", help);
     }
     out
-}
-
-/// What inspection may hold over all requests, and whom it asks.
-pub(super) fn inspection_limits(root: &Section<'_>) -> InspectionLimits {
-    let (limits_table, inspection) = (root.table("limits", false), root.table("inspection", false));
-    let number = |key, most: i64| limits_table.as_ref().and_then(|s| s.number::<u64>(key, 0..=most)).map(|n| n.value);
-    let memory = number("inspection_memory_bytes_max", 1 << 40).and_then(|n| usize::try_from(n).ok());
-    InspectionLimits {
-        memory_bytes_max: memory.unwrap_or(limits::INSPECTION_MEMORY_BYTES_MAX),
-        disk_bytes_max: number("inspection_disk_bytes_max", 1 << 44).unwrap_or(limits::INSPECTION_DISK_BYTES_MAX),
-        spill_directory: inspection.as_ref().and_then(|s| s.path("spill_directory", Expect::Directory)).map(|d| d.value),
-        rbl_name_servers: inspection.as_ref().and_then(|s| each(s, "rbl_name_servers", name_server)).map(|l| l.value).unwrap_or_default(),
-    }
-}
-
-fn name_server(text: &str) -> Result<SocketAddr, super::names::Wrong> {
-    let bare: Option<IpAddr> = text.trim().parse().ok();
-    let right = bare.map(|address| SocketAddr::new(address, 53).to_string()).unwrap_or_default();
-    text.parse().map_err(|_| (format!("\"{text}\" is not the address and port of a name server"), right))
 }
 
 /// The folder of the error pages.

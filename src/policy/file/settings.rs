@@ -1,11 +1,13 @@
 //! The layers' settings as written at one level: global, a site, a map.
 
+use super::inspection::{self, InspectionFile};
 use super::names;
 use super::section::{Section, quoted};
 use super::tree::{Sp, Value};
-use super::{Expect, require};
-use crate::policy::{HostHeader, Https, InspectionMode, OverLimit, Require, Via};
+use super::{Expect, exclusion, require};
+use crate::policy::{Exclusion, HostHeader, Https, Require, Via};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A struct of optional settings that a narrower level overrides key by key.
@@ -19,12 +21,14 @@ macro_rules! narrowable {
 
         impl $name {
             /// These settings, with those that `narrow` has in their place.
-            fn narrowed(&self, narrow: &Self) -> Self {
+            pub(super) fn narrowed(&self, narrow: &Self) -> Self {
                 Self { $($field: narrow.$field.clone().or_else(|| self.$field.clone()),)* }
             }
         }
     };
 }
+
+pub(super) use narrowable;
 
 /// The word behind `authorization`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,13 +44,6 @@ pub(super) enum RateMode {
     Enforce,
     Log,
     Off,
-}
-
-/// One entry of `rules`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum RuleItem {
-    Baseline,
-    File(PathBuf),
 }
 
 narrowable! {
@@ -89,21 +86,6 @@ narrowable! {
 }
 
 narrowable! {
-    /// `[inspection]`.
-    InspectionFile {
-        mode: InspectionMode,
-        rules: Vec<Sp<RuleItem>>,
-        request_body_bytes_max: usize,
-        request_body_no_files_bytes_max: usize,
-        over_limit: OverLimit,
-        response_bodies: bool,
-        response_body_bytes_max: usize,
-        response_over_limit: OverLimit,
-        on_error_closed: bool,
-    }
-}
-
-narrowable! {
     /// `[mask]`.
     MaskFile {
         error_override: Box<[bool; 200]>,
@@ -135,6 +117,8 @@ pub(super) struct Level {
     pub(super) ntlm: NtlmFile,
     pub(super) rate: RateFile,
     pub(super) inspection: InspectionFile,
+    /// Those of the wider levels first: they add up.
+    pub(super) exclusions: Vec<Arc<Exclusion>>,
     pub(super) mask: MaskFile,
     pub(super) forward: ForwardFile,
 }
@@ -168,7 +152,8 @@ impl Level {
             auth: self.auth.narrowed(&narrow.auth),
             ntlm: self.ntlm.narrowed(&narrow.ntlm),
             rate: self.rate.narrowed(&narrow.rate),
-            inspection: self.inspection.narrowed(&narrow.inspection),
+            inspection: inspection::narrowed(&self.inspection, &narrow.inspection),
+            exclusions: self.exclusions.iter().chain(&narrow.exclusions).cloned().collect(),
             mask: self.mask.narrowed(&narrow.mask),
             forward: self.forward.narrowed(&narrow.forward),
         }
@@ -179,7 +164,8 @@ impl Level {
             auth: section.table("auth", narrow).map(|s| auth(&s)).unwrap_or_default(),
             ntlm: section.table("ntlm", narrow).map(|s| ntlm(&s)).unwrap_or_default(),
             rate: section.table("rate_limit", narrow).map(|s| rate(&s)).unwrap_or_default(),
-            inspection: section.table("inspection", narrow).map(|s| inspection(&s)).unwrap_or_default(),
+            inspection: section.table("inspection", narrow).map(|s| inspection::read(&s)).unwrap_or_default(),
+            exclusions: exclusion::read(section),
             mask: section.table("mask", narrow).map(|s| mask(&s)).unwrap_or_default(),
             ..Self::default()
         }
@@ -234,47 +220,6 @@ fn rate(s: &Section<'_>) -> RateFile {
         mode: s.choice("mode", &[("enforce", RateMode::Enforce), ("log", RateMode::Log), ("off", RateMode::Off)]),
         in_flight_max: s.number_or("in_flight_max", "none", 1..=1_000_000),
     }
-}
-
-fn inspection(s: &Section<'_>) -> InspectionFile {
-    let modes = [("block", InspectionMode::Block), ("detect", InspectionMode::Detect), ("off", InspectionMode::Off)];
-    let over = [("refuse", OverLimit::Refuse), ("partial", OverLimit::Partial)];
-    InspectionFile {
-        mode: s.choice("mode", &modes),
-        rules: s.texts("rules").map(|list| rules(s, list)),
-        request_body_bytes_max: s.number("request_body_bytes_max", 0..=1 << 30),
-        request_body_no_files_bytes_max: s.number("request_body_no_files_bytes_max", 0..=1 << 30),
-        over_limit: s.choice("over_limit", &over),
-        response_bodies: s.flag("response_bodies"),
-        response_body_bytes_max: s.number("response_body_bytes_max", 0..=1 << 30),
-        response_over_limit: s.choice("response_over_limit", &over),
-        on_error_closed: s.choice("on_error", &[("closed", true), ("open", false)]),
-    }
-}
-
-fn rules(s: &Section<'_>, list: Sp<Vec<Sp<String>>>) -> Sp<Vec<Sp<RuleItem>>> {
-    if list.value.is_empty() {
-        s.ctx.report.error(&list.span, "no rule set is named", "to inspect nothing, write mode = \"off\"");
-    }
-    list.map(|items| {
-        let mut out: Vec<Sp<RuleItem>> = Vec::with_capacity(items.len());
-        for text in items {
-            let item = match text.value.as_str() {
-                "baseline" => RuleItem::Baseline,
-                "crs" => {
-                    let help = "name its files: rules = [\"crs/crs-setup.conf\", \"crs/rules/...\"]";
-                    s.ctx.report.error(&text.span, "the Core Rule Set is not built in", help);
-                    continue;
-                }
-                _ => RuleItem::File(s.ctx.resolve("rules", &text, Expect::File)),
-            };
-            if out.iter().any(|o| o.value == item) {
-                s.ctx.report.error(&text.span, format!("{} stands here twice", quoted(&text.value)), "leave one out");
-            }
-            out.push(Sp { value: item, span: text.span });
-        }
-        out
-    })
 }
 
 fn mask(s: &Section<'_>) -> MaskFile {

@@ -1,6 +1,7 @@
 //! `[[site]]`: host names, certificate, what holds for all maps of the site.
 
 use super::backend::BackendFile;
+use super::inspection::Places;
 use super::map::{self, MapFile};
 use super::names::{self, host_address};
 use super::section::{Section, quoted, sentence};
@@ -8,7 +9,6 @@ use super::settings::Level;
 use super::tree::{Sp, Span};
 use super::{Expect, Named, resolve};
 use crate::policy::{CertificateFiles, Listener, Map, RateSettings, Site, SiteName};
-use std::path::Path;
 use std::sync::Arc;
 
 /// A browser remembers no longer than this anyway.
@@ -22,11 +22,11 @@ pub(super) struct Surroundings<'a> {
     pub(super) plain: bool,
     https_port: u16,
     pub(super) backends: &'a [BackendFile],
-    pub(super) baseline: Option<&'a Path>,
+    pub(super) rule_places: &'a Places,
 }
 
 impl<'a> Surroundings<'a> {
-    pub(super) fn new(listeners: &[Sp<Listener>], backends: &'a [BackendFile], baseline: Option<&'a Path>) -> Self {
+    pub(super) fn new(listeners: &[Sp<Listener>], backends: &'a [BackendFile], rule_places: &'a Places) -> Self {
         let first_tls = listeners.iter().find(|l| l.value.tls);
         Self {
             // Without any listener something else is wrong already, and it may be either.
@@ -34,7 +34,7 @@ impl<'a> Surroundings<'a> {
             plain: listeners.iter().any(|l| !l.value.tls),
             https_port: first_tls.map_or(443, |l| l.value.address.port()),
             backends,
-            baseline,
+            rule_places,
         }
     }
 }

@@ -17,6 +17,11 @@ impl Text {
         Text { string: String::new(), file, runs: vec![(0, at)], end: at }
     }
 
+    /// A text that is the whole of its file, which is how single words from elsewhere are parsed.
+    pub fn whole(file: FileId, string: &str) -> Self {
+        Text { string: string.to_owned(), file, runs: vec![(0, 0)], end: string.len() as u32 }
+    }
+
     /// Appends a character that stood at `at` and took `width` bytes of the file.
     pub(super) fn push(&mut self, character: char, at: u32) {
         if self.end != at || self.string.is_empty() {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::action::{Allow, Switch};
 use crate::body::multipart;
+use crate::exclusion::Exclusion;
 use crate::limits;
 use crate::operator::Rx;
 use crate::ruleset::RuleSet;
@@ -231,6 +232,24 @@ impl Transaction {
         let value = Bytes::copy_from_slice(value.as_bytes());
         if !self.state.env.set(name.as_bytes(), value, limits::COLLECTION_VARIABLES_MAX) {
             self.error(Cause::Limit, None, "ENV has too many variables");
+        }
+    }
+
+    /// Sets a variable of TX before the first phase, where settings of a rule set are kept. False where there are too many.
+    #[must_use]
+    pub fn set_tx_variable(&mut self, name: &str, value: &str) -> bool {
+        self.state.tx.set(name.as_bytes(), Bytes::copy_from_slice(value.as_bytes()), limits::COLLECTION_VARIABLES_MAX)
+    }
+
+    /// Leaves out rules, or variables of rules, for the whole transaction. To be called before the first phase, with an exclusion
+    /// built for the transaction's own rule set.
+    pub fn exclude(&mut self, exclusion: &Exclusion) {
+        for index in &exclusion.rules {
+            if !exclusion.targets.is_empty() {
+                self.state.removed_targets.entry(*index).or_default().extend(exclusion.targets.iter().cloned());
+            } else if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
+                *word |= 1 << (index % 64);
+            }
         }
     }
 

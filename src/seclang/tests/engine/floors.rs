@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("target", 22),
     ("action", 30),
     ("ruleset", 40),
+    ("exclusion", 45),
     ("compile", 50),
     ("transaction", 50),
     ("evaluate", 60),
