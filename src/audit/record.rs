@@ -1,6 +1,6 @@
 //! The audit record of one request, as plain data: layers fill it in, the writer makes one JSON line of it.
 
-use super::writer::Trail;
+use super::Trail;
 use crate::clock::Moment;
 use crate::message::{EventId, Peer};
 use crate::refusal::Layer;

@@ -206,7 +206,7 @@ impl http_body::Body for Recorded {
         let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
-                let mut whole = this.body.is_end_stream();
+                let mut whole = frame.is_trailers() || this.body.is_end_stream();
                 if let (Some(open), Some(data)) = (&mut this.open, frame.data_ref()) {
                     open.response_bytes += data.len() as u64;
                     whole |= this.expected == Some(open.response_bytes);

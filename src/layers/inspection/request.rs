@@ -359,7 +359,7 @@ impl http_body::Body for Copying {
                 if let Some(chunk) = frame.data_ref() {
                     this.copy(chunk);
                 }
-                if this.body.is_end_stream() {
+                if frame.is_trailers() || this.body.is_end_stream() {
                     this.end(None);
                 }
             }

@@ -57,9 +57,13 @@ pub(super) async fn pass(plan: &Plan, watched: &Arc<Watched>, budget: &Arc<Budge
     let rest = match stop {
         Stop::End => None,
         Stop::Broken(error) => {
+            // Nothing has gone out yet: an error is told as one.
             watched.lessen("response_broken");
-            follow.cut = true;
-            Some(Body::boxed(Breaks(Some(error))))
+            follow.decided = true;
+            return Err(match error {
+                BodyError::Refused(refusal) => refusal,
+                BodyError::Broken(_) => Refusal::BackendGarbage,
+            });
         }
         Stop::Limit if plan.refuses_large_responses => {
             watched.lessen("response_limit");
@@ -157,26 +161,6 @@ async fn decide(plan: &Plan, watched: &Arc<Watched>, feed: Feed) -> Result<(), R
     plan.judge(watched, outcome.intervention)?;
     let large = matches!(outcome.decoded, End::Limit | End::Ratio);
     if large && plan.refuses_large_responses { Err(Refusal::ResponseTooLarge) } else { Ok(()) }
-}
-
-/// A body that has broken off.
-struct Breaks(Option<BodyError>);
-
-impl http_body::Body for Breaks {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        Poll::Ready(self.0.take().map(Err))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::default()
-    }
 }
 
 /// A body that passes while a copy of its first part is kept. In block mode phase 4 decides before the end passes: its no cuts the
@@ -298,7 +282,7 @@ impl http_body::Body for Following {
             match frame {
                 Some(Ok(frame)) => {
                     let full = frame.data_ref().is_some_and(|chunk| this.copy(&chunk.clone()));
-                    if full || this.body.is_end_stream() {
+                    if full || frame.is_trailers() || this.body.is_end_stream() {
                         this.end();
                     }
                     this.last = Some(frame);

@@ -1,7 +1,7 @@
 //! `[inspection]`: the mode, the rule sets with their files and settings, what happens to bodies.
 
-use super::section::{Section, quoted, shown};
 use super::names::Wrong;
+use super::section::{Section, quoted, shown};
 use super::settings::{Level, each, narrowable};
 use super::tree::{Sp, Value};
 use super::{Ctx, Expect, State};

@@ -236,7 +236,7 @@ pub const KEYS: &[Key] = &[
     key("inspection", "response_body_bytes_max", All, BYTES, Words("`SecResponseBodyLimit` of the rules, else `524288`"), "1048576", "How much of a response body is inspected."),
     key("inspection", "response_over_limit", All, "`refuse` or `partial`", Words("`SecResponseBodyLimitAction` of the rules, else `\"partial\"`"), r#""refuse""#, "A longer response is answered 502, or goes on once its first part was inspected and the record says so."),
     key("inspection", "on_error", All, "`closed` or `open`", Value(r#""closed""#), r#""open""#, "When the engine cannot decide: answer 500, or let the request go on and record it."),
-    key("inspection", "spill_directory", One, PATH, Words("the system's folder for temporary files"), r#""/var/lib/portcullis/spill""#, "Where bodies that do not fit into memory are held for inspection, in files without a name."),
+    key("inspection", "spill_directory", One, PATH, Words("the system's folder for temporary files"), r#""spill""#, "Where bodies that do not fit into memory are held for inspection, in files without a name."),
     key("inspection", "rbl_name_servers", One, "list of addresses with port", Value("[]"), r#"["127.0.0.1:5353"]"#, "Name servers that `@rbl` asks, by UDP; without any, the system's."),
 
     key("exclusion", "rule", One, "rule or list of rules", Words("required"), r#"[942100, "942110-942199", "tag attack-xss"]"#, "The rules: an id, a range of ids, or all with a tag."),

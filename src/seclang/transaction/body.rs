@@ -302,6 +302,10 @@ impl Transaction {
 
     fn body_error(&mut self, processor: &str, error: Option<body::BodyError>) {
         if let Some(error) = error {
+            if error.limit {
+                // What lies behind was not looked at: rules may ask for it, and it is an error of the engine's all the same.
+                self.error(Cause::Limit, None, format!("{processor}: {error}"));
+            }
             self.found.error = Some(format!("{processor} parsing error: {error}").into());
         }
     }

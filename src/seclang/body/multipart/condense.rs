@@ -8,8 +8,6 @@ use crate::body::Limits;
 /// Bytes kept of a line inside a file that begins like a boundary, so that the flag for it is raised. More than any boundary has:
 /// no cut makes a boundary of what was none.
 const DASHED_LINE_BYTES: usize = 256;
-/// Such lines kept of one body: the flag needs one.
-const DASHED_LINES_MAX: usize = 8;
 
 /// What is kept of a body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +38,8 @@ pub struct Condenser {
     /// Bytes of the file under way, line ends included, and how many of them are the last line's end.
     file_bytes: u64,
     line_end_bytes: u64,
-    dashed_lines: usize,
+    /// Whether a line was kept that could be a boundary, and one that only begins like one: each flag needs one.
+    dashed_lines: [bool; 2],
     field_bytes: usize,
     out: Condensed,
 }
@@ -70,7 +69,7 @@ impl Condenser {
             headers: Vec::new(),
             file_bytes: 0,
             line_end_bytes: 0,
-            dashed_lines: 0,
+            dashed_lines: [false; 2],
             field_bytes: 0,
             out: Condensed::default(),
         })
@@ -142,11 +141,10 @@ impl Condenser {
     fn line_ends(&mut self) {
         let line_bytes = std::mem::take(&mut self.line_bytes);
         let mut line = std::mem::take(&mut self.line);
-        let text = line.strip_suffix(b"\n").map_or(line.as_slice(), |text| text.strip_suffix(b"\r").unwrap_or(text));
-        let whole = line.len() == line_bytes;
-        let behind = text.strip_prefix(b"--").filter(|_| whole).and_then(|text| text.strip_prefix(self.boundary.as_slice()));
+        let text = without_end(&line);
+        let behind = text.strip_prefix(b"--").and_then(|text| text.strip_prefix(self.boundary.as_slice()));
         match behind.map(<[u8]>::trim_ascii) {
-            Some(b"" | b"--") => self.boundary(&line, behind == Some(b"")),
+            Some(b"" | b"--") => self.boundary(&line, line_bytes as u64, behind == Some(b"")),
             _ => match self.place {
                 Place::Field => {}
                 Place::Headers => self.header(text),
@@ -158,9 +156,9 @@ impl Condenser {
     }
 
     /// A boundary, or what the parser will stop at as an error.
-    fn boundary(&mut self, line: &[u8], next: bool) {
+    fn boundary(&mut self, line: &[u8], line_bytes: u64, next: bool) {
         if self.place == Place::File {
-            let before = self.file_bytes.saturating_sub(line.len() as u64);
+            let before = self.file_bytes.saturating_sub(line_bytes);
             let size = before.saturating_sub(self.line_end_bytes);
             self.out.file_sizes.push(size);
             self.out.is_cut |= size > self.file_bytes_max as u64;
@@ -217,9 +215,16 @@ impl Condenser {
             _ => 0,
         };
         let is_out = self.file_bytes.saturating_sub(line_bytes) >= self.file_bytes_max as u64;
-        if is_out && line.starts_with(b"--") && self.dashed_lines < DASHED_LINES_MAX {
-            self.dashed_lines += 1;
+        let Some(behind) = line.strip_prefix(b"--").filter(|_| is_out) else { return };
+        let is_odd = !super::is_plausible(without_end(behind));
+        if let Some(kept) = self.dashed_lines.get_mut(usize::from(is_odd)).filter(|kept| !**kept) {
+            *kept = true;
             self.put_line(line.get(..line.len().min(DASHED_LINE_BYTES)).unwrap_or_default());
         }
     }
+}
+
+/// A line without its end.
+fn without_end(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\n").map_or(line, |text| text.strip_suffix(b"\r").unwrap_or(text))
 }

@@ -3,5 +3,6 @@
 
 mod body;
 mod cases;
+mod condense;
 mod operator;
 mod transform;
