@@ -32,7 +32,7 @@ pub use json::SCHEMA_VERSION;
 pub use position::Position;
 pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome, Would};
 pub use redact::{REDACTED, Redactor};
-pub use settings::{HEADS_FILE, Metrics, SIGNING_KEY_FILE, Settings, SyncPolicy, WallClock};
+pub use settings::{HEADS_FILE, Metrics, Observer, SIGNING_KEY_FILE, Settings, SyncPolicy, WallClock};
 pub use trail::Trail;
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! What a trail is opened with, and what it tells about its work.
 
+use super::record::Record;
 use super::redact::Redactor;
 use crate::limits::{
     AUDIT_CHECKPOINT_INTERVAL, AUDIT_FILE_BYTES_MAX, AUDIT_QUEUE_BYTES_MAX, AUDIT_STOP_TIMEOUT, AUDIT_SYNC_INTERVAL,
@@ -57,7 +58,12 @@ pub struct Settings {
     pub redactor: Arc<Redactor>,
     /// The clock for file names, days and the trail's own records.
     pub clock: WallClock,
+    /// Sees each record as plain data before it is queued: how a rehearsal learns what happened.
+    pub observer: Option<Observer>,
 }
+
+/// A function that sees records.
+pub type Observer = Arc<dyn Fn(&Record) + Send + Sync>;
 
 impl Settings {
     /// The defaults of [`crate::limits`]: nothing ever deleted or compressed, nothing signed.
@@ -78,6 +84,7 @@ impl Settings {
             stop_timeout: AUDIT_STOP_TIMEOUT,
             redactor: Arc::new(redactor),
             clock: Arc::new(|| crate::clock::Moment::now().unix_micros),
+            observer: None,
         }
     }
 

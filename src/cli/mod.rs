@@ -7,6 +7,7 @@ mod cert;
 mod check;
 mod demo;
 mod run;
+mod test;
 
 use crate::diagnostic::Diagnostic;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -50,6 +51,8 @@ enum Command {
     Run(PolicyFile),
     /// Read the policy and every file it names, and report all mistakes in one run
     Check(PolicyFile),
+    /// Run regression tests of rules and policies, in process or against a running gateway; exit 1 when one fails
+    Test(Box<test::TestCommand>),
     /// What the audit trail says
     #[command(subcommand)]
     Audit(Box<audit::AuditCommand>),
@@ -76,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Demo(command) => demo::run(&command),
         Command::Run(file) => run::run(&file),
         Command::Check(file) => check::run(&file, cli.format),
+        Command::Test(command) => test::run(&command, cli.format),
         Command::Audit(command) => audit::run(&command, cli.format),
         Command::Auth(command) => auth::run(command, cli.format),
         Command::Cert(command) => cert::run(command, cli.format),

@@ -4,15 +4,37 @@ use crate::diagnostic::Diagnostic;
 use crate::limits::GEO_FILE_BYTES_MAX;
 use maxminddb::{Reader, geoip2};
 use seclang::geo::{GeoDatabase, GeoRecord};
+use seclang::ruleset::RuleSet;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
-/// See the module.
-pub(super) struct Geo(Reader<Vec<u8>>);
+/// A database.
+struct Geo(Reader<Vec<u8>>);
 
 impl std::fmt::Debug for Geo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Geo({})", self.0.metadata().database_type)
+    }
+}
+
+/// The files of all rule sets, each read once.
+#[derive(Default)]
+pub(super) struct Files(HashMap<String, Arc<dyn GeoDatabase>>);
+
+impl Files {
+    /// The database that the rules name, if they do.
+    ///
+    /// # Errors
+    /// As [`Geo::open`]; told once for each file.
+    pub(super) fn of(&mut self, rules: &RuleSet) -> Result<Option<Arc<dyn GeoDatabase>>, Diagnostic> {
+        let Some(path) = &rules.settings().geo_database else { return Ok(None) };
+        if let Some(open) = self.0.get(path) {
+            return Ok(Some(Arc::clone(open)));
+        }
+        let open: Arc<dyn GeoDatabase> = Arc::new(Geo::open(path)?);
+        Ok(Some(Arc::clone(self.0.entry(path.clone()).or_insert(open))))
     }
 }
 
@@ -21,7 +43,7 @@ impl Geo {
     ///
     /// # Errors
     /// It cannot be read, is too large, or is no MaxMind file.
-    pub(super) fn open(path: &str) -> Result<Self, Diagnostic> {
+    fn open(path: &str) -> Result<Self, Diagnostic> {
         let wrong = |why: String| {
             let help = "SecGeoLookupDb takes a country or city database in MaxMind's format (.mmdb); the older .dat is not read";
             Diagnostic::file(Path::new(path), &why, help)

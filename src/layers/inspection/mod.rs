@@ -4,6 +4,7 @@ mod budget;
 mod decode;
 mod exclusions;
 mod files;
+mod geo;
 mod held;
 mod intake;
 mod pool;
@@ -23,6 +24,7 @@ use crate::policy::{InspectionMode, InspectionSettings, Map, OverLimit, Policy};
 use crate::refusal::{Layer, Refusal};
 pub use files::check_rules;
 
+use seclang::geo::GeoDatabase;
 use seclang::ruleset::RuleSet;
 use seclang::transaction::{BodyOptions, Mode, Options, Transaction};
 use seclang::verdict::{Disruption, Intervention, Phase};
@@ -48,6 +50,8 @@ struct Set {
     exclusions: exclusions::Compiled,
     /// Phases whose rules ask block lists.
     asks_dns: Vec<Phase>,
+    /// What `@geoLookup` asks.
+    geo: Option<Arc<dyn GeoDatabase>>,
 }
 
 /// A transaction under way; its last phase runs when the record closes.
@@ -75,6 +79,7 @@ impl Inspection {
     pub fn new(policy: &Policy, previous: Option<&Self>) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut sets = HashMap::new();
         let (mut warnings, mut mistakes) = (Vec::new(), Vec::new());
+        let mut places = geo::Files::default();
         for map in policy.sites.iter().flat_map(|s| s.maps.iter().chain([&s.unmapped])) {
             let wanted = &map.inspection.rule_sets;
             if map.inspection.mode == InspectionMode::Off || sets.contains_key(wanted) {
@@ -88,7 +93,11 @@ impl Inspection {
                         mistakes.extend(found);
                         exclusions::Compiled::new()
                     });
-                    sets.insert(wanted.clone(), Set { rules: Arc::new(rules), exclusions, asks_dns });
+                    let geo = places.of(&rules).unwrap_or_else(|mistake| {
+                        mistakes.push(mistake);
+                        None
+                    });
+                    sets.insert(wanted.clone(), Set { rules: Arc::new(rules), exclusions, asks_dns, geo });
                 }
                 Err(found) => mistakes.extend(found.into_iter().filter(|d| !mistakes.contains(d)).collect::<Vec<_>>()),
             }
@@ -261,6 +270,7 @@ fn begin(set: &Set, mode: Mode, settings: &InspectionSettings, client: (IpAddr, 
         unique_id: request.id.to_string(),
         now: request.received.unix_micros,
         bodies: bodies(settings, &set.rules),
+        geo: set.geo.clone(),
         ..Options::default()
     };
     let mut transaction = Transaction::new(Arc::clone(&set.rules), options);

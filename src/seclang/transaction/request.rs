@@ -16,6 +16,7 @@ impl Transaction {
 
     /// The same from buffers that the transaction may share.
     pub fn request_line_bytes(&mut self, line: Bytes, method: Bytes, uri: Bytes, protocol: Bytes) {
+        self.head += 1;
         let request = &mut self.request;
         (request.line, request.method, request.uri_raw, request.protocol) = (line, method, uri, protocol);
         request.uri = without_authority(&request.uri_raw);
@@ -41,6 +42,7 @@ impl Transaction {
 
     /// The same from buffers that the transaction may share.
     pub fn request_header_bytes(&mut self, name: Bytes, value: Bytes) {
+        self.head += 1;
         let entry = Entry::new(name, value);
         let (name, value) = (&entry.name, &entry.value);
         if name.eq_ignore_ascii_case(b"cookie") {

@@ -4,5 +4,6 @@
 mod body;
 mod cases;
 mod condense;
+mod libinjection;
 mod operator;
 mod transform;
