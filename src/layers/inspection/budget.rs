@@ -134,7 +134,8 @@ mod tests {
     use super::*;
 
     fn budget(memory: usize, disk: u64) -> Arc<Budget> {
-        Budget::new(&InspectionLimits { memory_bytes_max: memory, disk_bytes_max: disk, spill_directory: None })
+        let (spill_directory, rbl_name_servers) = (None, Vec::new());
+        Budget::new(&InspectionLimits { memory_bytes_max: memory, disk_bytes_max: disk, spill_directory, rbl_name_servers })
     }
 
     #[test]

@@ -171,7 +171,8 @@ mod tests {
     use std::io::Write as _;
 
     fn unpack(codings: &[Coding], body: &[u8], limit: usize) -> (Bytes, End) {
-        let limits = InspectionLimits { memory_bytes_max: 64 << 20, disk_bytes_max: 0, spill_directory: None };
+        let (spill_directory, rbl_name_servers) = (None, Vec::new());
+        let limits = InspectionLimits { memory_bytes_max: 64 << 20, disk_bytes_max: 0, spill_directory, rbl_name_servers };
         decode(codings, &Bytes::copy_from_slice(body), limit, &mut Budget::new(&limits).share())
     }
 
@@ -182,7 +183,7 @@ mod tests {
     }
 
     /// `hello hello hello hello` in brotli and zstd, as their own tools write them.
-    const BROTLI: &[u8] = &b"\x1b\x16\x00\xf8\x8d\x94\x6e\xde\x44\x55\x86\x96\x6c\x20\x6f\x21\x4f\x1c\xe0\x38";
+    const BROTLI: &[u8] = b"\x1b\x16\x00\xf8\x8d\x94\x6e\xde\x44\x55\x86\x96\x6c\x20\x6f\x21\x4f\x1c\xe0\x38";
 
     #[test]
     fn every_coding_is_taken_off_also_one_over_another() {

@@ -31,6 +31,7 @@ use seclang::verdict::{Disruption, Intervention, Phase};
 use shared::Tools;
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use watch::{Feed, Watched};
@@ -57,6 +58,9 @@ struct Set {
 /// A transaction under way; its last phase runs when the record closes.
 #[derive(Debug)]
 pub struct Watch(Option<(Arc<Watched>, Plan)>);
+
+/// A phase on its way, inside a body that waits for it.
+type Decision = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
 
 /// What a transaction may do, once phase 1 has run.
 #[derive(Clone, Copy, Debug)]

@@ -1,11 +1,11 @@
 //! Request bodies on their way past the rules: held until they have decided, copied in detect mode, or streamed past.
 
-use super::Plan;
 use super::budget::{Budget, Share};
 use super::decode::{self, Coding, End};
 use super::held::Held;
 use super::intake::{Intake, Kind, Look};
 use super::watch::{Fed, Feed, Outcome, Watched};
+use super::{Decision, Plan};
 use crate::audit::Extent;
 use crate::message::{Body, BodyError, Request};
 use crate::refusal::Refusal;
@@ -168,7 +168,7 @@ struct Flowing {
     /// The last chunk, which goes on when there is another, or when phase 2 has let it pass.
     tail: Option<Bytes>,
     trailers: Option<http::HeaderMap>,
-    decision: Option<Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>>,
+    decision: Option<Decision>,
     decided: bool,
 }
 

@@ -1,10 +1,10 @@
 //! Response bodies on their way past the rules: held until phase 4 has decided, or followed where they must not wait.
 
-use super::Plan;
 use super::budget::{Budget, Share};
 use super::decode::{self, Coding, End};
 use super::held::Held;
 use super::watch::{Fed, Feed, Watched};
+use super::{Decision, Plan};
 use crate::limits::{RESPONSE_HOLD_SILENCE, RESPONSE_HOLD_TIMEOUT};
 use crate::message::{Body, BodyError, Response};
 use crate::refusal::Refusal;
@@ -179,7 +179,7 @@ struct Following {
     cut: bool,
     /// The frame that waits for the decision.
     last: Option<Frame<Bytes>>,
-    decision: Option<Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>>,
+    decision: Option<Decision>,
     decided: bool,
 }
 

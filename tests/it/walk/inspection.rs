@@ -358,7 +358,8 @@ fn geo_database() -> Vec<u8> {
     text(&mut file, "node_count");
     file.push(6 << 5 | 4);
     file.extend(NODES.to_be_bytes());
-    for (key, value) in [("record_size", 24_u16), ("ip_version", 4), ("binary_format_major_version", 2), ("binary_format_minor_version", 0)] {
+    for (key, value) in [("record_size", 24_u16), ("ip_version", 4), ("binary_format_major_version", 2), ("binary_format_minor_version", 0)]
+    {
         text(&mut file, key);
         file.push(5 << 5 | 2);
         file.extend(value.to_be_bytes());
