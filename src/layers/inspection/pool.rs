@@ -144,7 +144,9 @@ mod tests {
         let mut queued = 0;
         let block = || -> Job {
             let open = Arc::clone(&open);
-            Box::new(move || drop(open.lock().unwrap_or_else(PoisonError::into_inner).recv()))
+            Box::new(move || {
+                let _ = open.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            })
         };
         while pool.execute(block()).is_ok() {
             queued += 1;

@@ -191,7 +191,8 @@ fn compressed_bodies_are_read_decoded_and_go_on_as_they_came() {
         let fine = gzip(b"a=fine");
         let bomb = gzip(&vec![b'a'; 8 << 20]);
         let large = gzip(&[&b"a="[..], &(0..400_000_u64).flat_map(|i| (i * i).to_string().into_bytes()).collect::<Vec<u8>>()].concat());
-        let cases: [(&str, &str, &[u8], [u16; 2], &str); 10] = [
+        type Case<'a> = (&'a str, &'a str, &'a [u8], [u16; 2], &'a str);
+        let cases: [Case<'_>; 10] = [
             // refused by default; passed with over_limit = "partial" and on_error = "open"
             ("/gzip", "gzip", &gzip(b"a=evil"), [403, 403], ""),
             ("/deflate", "deflate", &zlib, [403, 403], ""),
