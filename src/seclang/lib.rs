@@ -56,6 +56,9 @@ pub mod transform; // Transformations.
 // S3: what a rule does, as data
 pub mod action; // Actions.
 
+// S3b: all of it, as data
+pub mod manual; // Every name of the language, and what becomes of it.
+
 // S4: the compiled rules
 pub mod ruleset; // Rules by phase, and the options.
 

@@ -17,6 +17,7 @@ use crate::syntax::ast::{Directive, Item, RuleText};
 use crate::syntax::directive::Setting;
 use crate::syntax::parser;
 use crate::syntax::text::Text;
+use crate::target::Selector;
 use rule::Defaults;
 
 impl RuleSet {
@@ -194,7 +195,9 @@ impl<'a> Compiler<'a> {
         let mut link = rule::blank_link(defaults);
         rule::apply_to_link(&mut link, &actions);
         if let Some(text) = text {
-            (link.targets, link.excluded) = rule::targets(&text.targets, &mut self.problems);
+            (link.targets, link.excluded) = rule::targets(&text.targets, &rule::namespaces(&actions), &mut self.problems);
+            let targets = link.targets.iter().chain(&link.excluded);
+            self.settings.xml_paths |= targets.into_iter().any(|target| matches!(target.selector, Some(Selector::XmlPath(..))));
             link.test = rule::test(&text.operator, self.files, path, &mut self.problems);
             if link.test.as_ref().is_some_and(rule::wants_key) {
                 self.wants_key.push(text.operator.argument.span());

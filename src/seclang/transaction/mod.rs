@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::action::{Allow, Switch};
-use crate::body::multipart;
+use crate::body::{multipart, xml};
 use crate::exclusion::Exclusion;
 use crate::geo::GeoDatabase;
 use crate::limits;
@@ -161,6 +161,7 @@ pub(crate) struct Found {
     pub(crate) part_names: Vec<Entry>,
     pub(crate) xml_text: Option<Bytes>,
     pub(crate) xml_attributes: Vec<Entry>,
+    pub(crate) xml_document: xml::Document,
 }
 
 /// What rules change while they run.

@@ -157,15 +157,28 @@ impl Transformation {
         Self::Utf8ToUnicode,
     ];
 
+    /// The most bytes it makes of so many.
+    pub fn output_bytes_max(self, input_bytes: usize) -> usize {
+        match self {
+            Self::HexEncode => input_bytes.saturating_mul(2),
+            Self::Base64Encode => input_bytes.div_ceil(3).saturating_mul(4),
+            // `%41` of one byte; `%u00e9` of two.
+            Self::UrlEncode | Self::Utf8ToUnicode => input_bytes.saturating_mul(3),
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            // The number in decimal.
+            Self::Length => 20,
+            _ => input_bytes,
+        }
+    }
+
+    /// Other spellings.
+    pub const ALIASES: &[(&str, Self)] = &[("normalisePath", Self::NormalizePath), ("normalisePathWin", Self::NormalizePathWin)];
+
     /// The transformation of that name, in any case and in the spelling of ModSecurity 2 or 3.
     pub fn parse(name: &str) -> Option<Self> {
-        if name.eq_ignore_ascii_case("normalisePath") {
-            return Some(Self::NormalizePath);
-        }
-        if name.eq_ignore_ascii_case("normalisePathWin") {
-            return Some(Self::NormalizePathWin);
-        }
-        Self::ALL.iter().copied().find(|known| known.name().eq_ignore_ascii_case(name))
+        let own = Self::ALL.iter().copied().find(|known| known.name().eq_ignore_ascii_case(name));
+        own.or_else(|| Self::ALIASES.iter().find(|alias| alias.0.eq_ignore_ascii_case(name)).map(|alias| alias.1))
     }
 
     /// The name as the reference manual spells it.

@@ -223,6 +223,29 @@ fn a_block_list_is_asked_through_the_caller() {
     assert_eq!([visit(Some(true)), visit(Some(false)), visit(None)], [(true, 0), (false, 0), (false, 1)]);
 }
 
+#[test]
+fn a_variable_loses_a_part_of_its_value_with_time() {
+    let set = rules(
+        "SecAction \"id:1,phase:1,pass,nolog,initcol:ip=%{remote_addr},deprecatevar:ip.score=2/10\"\n\
+         SecRule ARGS:add \"@rx .\" \"id:2,phase:1,pass,nolog,setvar:ip.score=+%{args.add},setvar:ip.other=-5\"\n\
+         SecAction \"id:3,phase:1,pass,nolog,setvar:tx.score=%{ip.score},setvar:tx.other=%{ip.other},setvar:tx.stores=%{ip.update_counter}\"",
+    );
+    let mut collections = MemoryCollections::default();
+    let mut visit = |second: u64, uri: &[u8]| {
+        let now = second * 1_000_000;
+        let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Block), now, ..Options::default() });
+        tx.connection([192, 0, 2, 1].into(), 1, [192, 0, 2, 2].into(), 80);
+        tx.request_line(b"GET / HTTP/1.1", b"GET", uri, b"HTTP/1.1");
+        tx.request_headers_done(&mut collections);
+        tx.log(&mut collections);
+        ["score", "other", "stores"].map(|name| variable(&tx, name))
+    };
+    assert_eq!(visit(100, b"/?add=9"), ["9", "0", ""]);
+    assert_eq!(visit(105, b"/"), ["9", "0", "1"], "no whole period has passed");
+    assert_eq!(visit(121, b"/"), ["5", "0", "1"]);
+    assert_eq!(visit(500, b"/"), ["0", "0", "2"], "never below zero");
+}
+
 /// A database with one network.
 #[derive(Debug)]
 struct Countries;

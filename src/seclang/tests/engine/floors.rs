@@ -23,6 +23,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("prefilter", 22),
     ("target", 22),
     ("action", 30),
+    ("manual", 31),
     ("ruleset", 40),
     ("exclusion", 45),
     ("compile", 50),
