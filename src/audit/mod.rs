@@ -15,6 +15,7 @@ mod heads;
 mod json;
 mod keeper;
 pub mod key;
+mod known;
 mod lock;
 mod pending;
 mod position;
@@ -30,7 +31,7 @@ mod writer;
 
 pub use json::SCHEMA_VERSION;
 pub use position::Position;
-pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome, Would};
+pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Sink, Timing, UpstreamOutcome, Would};
 pub use redact::{REDACTED, Redactor};
 pub use settings::{HEADS_FILE, Metrics, Observer, SIGNING_KEY_FILE, Settings, SyncPolicy, WallClock};
 pub use trail::Trail;

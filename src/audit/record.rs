@@ -1,6 +1,5 @@
 //! The audit record of one request, as plain data: layers fill it in, the writer makes one JSON line of it.
 
-use super::Trail;
 use crate::clock::Moment;
 use crate::message::{EventId, Peer};
 use crate::refusal::Layer;
@@ -10,7 +9,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What was decided in the end (`decision.action`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Forwarded, and the backend's answer given.
     #[default]
@@ -140,9 +139,9 @@ pub struct AuthOutcome {
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamOutcome {
     /// The backend's name in the policy.
-    pub backend: String,
+    pub backend: Arc<str>,
     /// The member's address.
-    pub address: String,
+    pub address: Arc<str>,
     /// Whether the connection came from the pool.
     pub reused: bool,
     /// The status the backend gave.
@@ -210,11 +209,33 @@ pub enum Kind {
     Connection,
 }
 
+/// Where closed records go: the trail, and whoever counts them.
+#[derive(Clone)]
+pub struct Sink(Arc<dyn Fn(&Record) + Send + Sync>);
+
+impl Sink {
+    /// A sink that does this with each record.
+    pub fn new(take: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    /// Takes a closed record.
+    pub fn take(&self, record: &Record) {
+        (self.0)(record);
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sink")
+    }
+}
+
 /// Facts that are known only when the record closes, long after the layer that has them was left.
 pub trait Late: Send + Sync + std::fmt::Debug {
-    /// Writes them into the record and the record into the trail, exactly once: now, or when what is still under way on another
+    /// Writes them into the record and gives it to the sink, exactly once: now, or when what is still under way on another
     /// thread has ended.
-    fn close(self: Arc<Self>, record: Box<Record>, trail: &Trail);
+    fn close(self: Arc<Self>, record: Box<Record>, sink: &Sink);
 }
 
 /// All that is known of one request.

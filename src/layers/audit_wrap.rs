@@ -1,8 +1,9 @@
 //! The audit layer: opens a record for each request, and closes it when the response body has ended or the client has gone.
 
 use crate::audit::escape::visible;
-use crate::audit::{Action, Decision, Ended, Kind, Record, Trail};
+use crate::audit::{Action, Decision, Ended, Kind, Record, Sink, Trail};
 use crate::message::{Body, BodyError, Request, Response};
+use crate::metrics::Metrics;
 use crate::refusal::Layer;
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
@@ -15,15 +16,26 @@ use std::task::{Context, Poll};
 
 /// Request headers kept in a record, whose values are redacted by the writer; the name as it is written, `None` for the others.
 fn kept(name: &[u8]) -> Option<&'static str> {
-    const KEPT: [&str; 9] =
-        ["user-agent", "referer", "origin", "content-type", "content-encoding", "range", "upgrade", "x-forwarded-for", "sec-fetch-site"];
-    KEPT.into_iter().find(|kept| kept.as_bytes().eq_ignore_ascii_case(name))
+    let known = match name.len() {
+        5 => "range",
+        6 => "origin",
+        7 if matches!(name.first(), Some(b'r' | b'R')) => "referer",
+        7 => "upgrade",
+        10 => "user-agent",
+        12 => "content-type",
+        14 => "sec-fetch-site",
+        15 => "x-forwarded-for",
+        16 => "content-encoding",
+        _ => return None,
+    };
+    known.as_bytes().eq_ignore_ascii_case(name).then_some(known)
 }
 
 /// Opens records.
 #[derive(Debug)]
 pub struct AuditWrap {
     trail: Trail,
+    sink: Sink,
 }
 
 /// A record that is written exactly once: when it is closed, or else when it is dropped.
@@ -31,14 +43,21 @@ pub struct AuditWrap {
 pub struct OpenRecord {
     record: Option<Box<Record>>,
     trail: Trail,
-    request_bytes: Arc<AtomicU64>,
+    sink: Sink,
+    /// Counted where there is a body.
+    request_bytes: Option<Arc<AtomicU64>>,
     head: bool,
 }
 
 impl AuditWrap {
-    /// The layer in front of a trail.
-    pub fn new(trail: Trail) -> Self {
-        Self { trail }
+    /// The layer in front of a trail; what it writes is counted as well.
+    pub fn new(trail: Trail, metrics: Arc<Metrics>) -> Self {
+        let own = trail.clone();
+        let sink = Sink::new(move |record| {
+            metrics.observe(record);
+            own.write(record);
+        });
+        Self { trail, sink }
     }
 
     /// Opens the record of a request; its body is counted from here on.
@@ -60,12 +79,14 @@ impl AuditWrap {
                 record.headers.push((name.into(), request.raw.slice(&header.value)));
             }
         }
-        let request_bytes = Arc::new(AtomicU64::new(0));
+        let mut request_bytes = None;
         if !request.body.is_empty() {
             let body = request.body.take();
-            request.body = Body::boxed(Counted { body, bytes: Arc::clone(&request_bytes) });
+            let bytes = request_bytes.insert(Arc::new(AtomicU64::new(0)));
+            request.body = Body::boxed(Counted { body, bytes: Arc::clone(bytes) });
         }
-        OpenRecord { record: Some(record), trail: self.trail.clone(), request_bytes, head: request.method == Method::HEAD }
+        let (trail, sink) = (self.trail.clone(), self.sink.clone());
+        OpenRecord { record: Some(record), trail, sink, request_bytes, head: request.method == Method::HEAD }
     }
 }
 
@@ -118,7 +139,7 @@ impl OpenRecord {
 
     fn write(&mut self) {
         let Some(mut record) = self.record.take() else { return };
-        record.request_bytes = self.request_bytes.load(Ordering::Relaxed);
+        record.request_bytes = self.request_bytes.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
         record.timing.total = Some(record.received.elapsed_micros());
         if record.status.is_none() && record.decision.layer.is_none() {
             // The future was dropped before there was an answer.
@@ -126,8 +147,8 @@ impl OpenRecord {
             record.decision = Decision { layer: Some(Layer::Server), action: Action::Abort, reason: "client_gone" };
         }
         match record.late.take() {
-            Some(late) => late.close(record, &self.trail),
-            None => self.trail.write(&record),
+            Some(late) => late.close(record, &self.sink),
+            None => self.sink.take(&record),
         }
     }
 }
@@ -285,7 +306,7 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let trail = Trail::open(Settings::new(folder.path(), Redactor::new([], [], false).unwrap())).unwrap();
-            Self { folder, layer: Some(AuditWrap::new(trail)) }
+            Self { folder, layer: Some(AuditWrap::new(trail, Arc::default())) }
         }
 
         fn open(&self, method: &Method, target: &'static [u8]) -> (Request, OpenRecord) {

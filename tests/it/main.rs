@@ -15,6 +15,7 @@ mod check;
 mod console;
 mod deep;
 mod deep_application;
+mod deep_console;
 mod deep_seclang;
 mod deeper_upstream;
 mod floors;

@@ -4,6 +4,8 @@
 mod answers;
 #[path = "walk/backend_faults.rs"]
 mod backend_faults;
+#[path = "walk/balancer.rs"]
+mod balancer;
 #[path = "walk/bodies.rs"]
 mod bodies;
 #[path = "walk/door.rs"]
@@ -14,6 +16,8 @@ mod inspection;
 mod life;
 #[path = "walk/login.rs"]
 mod login;
+#[path = "walk/metrics.rs"]
+mod metrics;
 #[path = "walk/order.rs"]
 mod order;
 #[path = "walk/reverse.rs"]

@@ -29,7 +29,7 @@ use seclang::ruleset::RuleSet;
 use seclang::transaction::{BodyOptions, Mode, Options, Transaction};
 use seclang::verdict::{Disruption, Intervention, Phase};
 use shared::Tools;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -75,8 +75,8 @@ struct Plan {
 }
 
 impl Inspection {
-    /// Compiles the rules that the policy's maps name, each combination once. Memory, threads, persistent collections and
-    /// counters go on from `previous`.
+    /// Compiles the rules that the policy's maps name, each combination once. Threads and persistent collections
+    /// go on from `previous`.
     ///
     /// # Errors
     /// Every mistake in the rule files.
@@ -133,7 +133,6 @@ impl Inspection {
         let mode = match settings.mode {
             InspectionMode::Off => {
                 (record.inspection_mode, record.extent_reason) = ("off", "off");
-                self.tools.uninspected.count("off");
                 return Ok((inspected, Watch(None)));
             }
             InspectionMode::Block => Mode::Block,
@@ -228,11 +227,6 @@ impl Inspection {
         let head = response::Head::of(&response, &watched, plan.response_limit);
         response.body = response::pass(&plan, &watched, &self.tools.budget, response.body, head).await?;
         Ok(response)
-    }
-
-    /// Messages that passed with less than a full look, by reason (`portcullis_uninspected_total`).
-    pub fn uninspected(&self) -> BTreeMap<&'static str, u64> {
-        self.tools.uninspected.all()
     }
 
     /// Waits until what is looked at on the pool has its record; false when that takes longer than `limit`.

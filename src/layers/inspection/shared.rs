@@ -1,4 +1,4 @@
-//! What all transactions share, over all runtime threads and from one policy to the next: memory, threads, collections, counters.
+//! What all transactions share, over all runtime threads and from one policy to the next: memory, threads, collections.
 
 use super::budget::Budget;
 use super::pool::Pool;
@@ -6,7 +6,6 @@ use super::rbl::Rbl;
 use crate::limits::{COLLECTION_SHARDS, COLLECTIONS_BYTES_MAX, COLLECTIONS_RECORDS_MAX};
 use crate::policy::InspectionLimits;
 use seclang::collections::{Change, Collections, MemoryCollections, Record};
-use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,7 +15,6 @@ pub(super) struct Tools {
     pub(super) budget: Arc<Budget>,
     pub(super) pool: Arc<Pool>,
     pub(super) collections: Arc<Shards>,
-    pub(super) uninspected: Arc<Uninspected>,
     pub(super) rbl: Arc<Rbl>,
 }
 
@@ -34,7 +32,6 @@ impl Tools {
                 budget,
                 pool: Arc::clone(&previous.pool),
                 collections: Arc::clone(&previous.collections),
-                uninspected: Arc::clone(&previous.uninspected),
                 rbl: rbl(Some(&previous.rbl)),
             },
         }
@@ -74,19 +71,5 @@ impl Collections for Handle<'_> {
 
     fn store(&mut self, name: &str, key: &[u8], changes: &[Change], timeout_seconds: u64, now: u64) -> Result<(), String> {
         self.0.with(name, key, |part| part.store(name, key, changes, timeout_seconds, now))
-    }
-}
-
-/// `portcullis_uninspected_total{reason}`: messages that passed with less than a full look.
-#[derive(Debug, Default)]
-pub(super) struct Uninspected(Mutex<BTreeMap<&'static str, u64>>);
-
-impl Uninspected {
-    pub(super) fn count(&self, reason: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(reason).or_default() += 1;
-    }
-
-    pub(super) fn all(&self) -> BTreeMap<&'static str, u64> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

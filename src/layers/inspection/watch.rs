@@ -3,7 +3,7 @@
 use super::decode::{self, Coding, End};
 use super::shared::{Handle, Tools};
 use super::{budget::Share, now};
-use crate::audit::{Action, Extent, Late, Record, RuleMatch, Trail, Would};
+use crate::audit::{Extent, Late, Record, RuleMatch, Sink, Would};
 use crate::limits::{INSPECTION_INLINE_BYTES_MAX, RECORD_RULES_MAX};
 use crate::message::Response;
 use crate::refusal::Refusal;
@@ -258,12 +258,12 @@ impl Watched {
         }
     }
 
-    /// The record is written whatever phase 5 does.
-    fn settle_and_write(&self, record: &mut Record, trail: &Trail) {
+    /// The record closes whatever phase 5 does.
+    fn settle_and_give(&self, record: &mut Record, sink: &Sink) {
         if catch_unwind(AssertUnwindSafe(|| self.settle(record))).is_err() {
             record.notes.push("engine_panicked");
         }
-        trail.write(record);
+        sink.take(record);
     }
 
     fn settle(&self, record: &mut Record) {
@@ -271,10 +271,6 @@ impl Watched {
         let state = self.lock();
         let mut said = self.lock_said();
         (record.extent, record.extent_reason) = (said.extent, said.reason);
-        let passed = matches!(record.decision.action, Action::Allow | Action::Mask);
-        if said.extent != Extent::Full && passed {
-            self.tools.uninspected.count(said.reason);
-        }
         record.would = state.transaction.would_intervene().map(would);
         record.score = state.transaction.score();
         record.rules = state.transaction.matches().iter().filter(|m| m.log).take(RECORD_RULES_MAX).map(rule_match).collect();
@@ -314,12 +310,12 @@ impl State {
 }
 
 impl Late for Watched {
-    fn close(self: Arc<Self>, mut record: Box<Record>, trail: &Trail) {
+    fn close(self: Arc<Self>, mut record: Box<Record>, sink: &Sink) {
         if !self.lock_line().busy {
-            return self.settle_and_write(&mut record, trail);
+            return self.settle_and_give(&mut record, sink);
         }
-        let trail = trail.clone();
-        self.queue(false, Box::new(move |watched| watched.settle_and_write(&mut record, &trail)));
+        let sink = sink.clone();
+        self.queue(false, Box::new(move |watched| watched.settle_and_give(&mut record, &sink)));
     }
 }
 
