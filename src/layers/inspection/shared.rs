@@ -27,7 +27,7 @@ impl Tools {
             _ => Arc::new(Rbl::new(&limits.rbl_name_servers)),
         };
         match previous {
-            None => Self { budget, pool: Arc::new(Pool::new()), collections: Arc::default(), uninspected: Arc::default(), rbl: rbl(None) },
+            None => Self { budget, pool: Arc::new(Pool::new()), collections: Arc::default(), rbl: rbl(None) },
             Some(previous) => Self {
                 budget,
                 pool: Arc::clone(&previous.pool),
