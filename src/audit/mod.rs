@@ -26,6 +26,7 @@ mod retire;
 mod settings;
 mod sync;
 mod trail;
+pub mod verify;
 mod writer;
 
 pub use json::SCHEMA_VERSION;

@@ -514,6 +514,8 @@ fn hostile_texts_take_linear_time() {
     }
 }
 
+mod trust;
+
 // ---- the writer ----
 
 struct Bench {

@@ -3,6 +3,7 @@
 mod filter;
 mod show;
 mod table;
+mod verify;
 
 use super::{FAILED, Format, NEGATIVE, OK, PolicyFile, USAGE, report};
 use crate::audit::read::{Backward, Follow, Records};
@@ -44,6 +45,8 @@ pub(crate) enum AuditCommand {
         #[command(flatten)]
         filter: Filter,
     },
+    /// Whether the trail is whole: nothing changed, removed, put elsewhere or cut off; exit 1 where it is not
+    Verify(verify::VerifyCommand),
 }
 
 /// Where the trail is.
@@ -83,6 +86,7 @@ impl From<io::Error> for End {
 pub(super) fn run(command: &AuditCommand, format: Format) -> i32 {
     let place = match command {
         AuditCommand::List { place, .. } | AuditCommand::Show { place, .. } | AuditCommand::Follow { place, .. } => place,
+        AuditCommand::Verify(command) => return verify::run(command, format),
     };
     let directory = match place.directory() {
         Ok(directory) => directory,
@@ -98,6 +102,7 @@ pub(super) fn run(command: &AuditCommand, format: Format) -> i32 {
         AuditCommand::List { filter, limit, .. } => list(&directory, filter, *limit, format, colour, &mut out),
         AuditCommand::Show { id, .. } => show_event(&directory, id, format, colour, &mut out),
         AuditCommand::Follow { filter, .. } => follow(&directory, filter, format, colour, &mut out),
+        AuditCommand::Verify(_) => Ok(true),
     };
     match result.and_then(|found| out.flush().map(|()| found).map_err(End::Io)) {
         Ok(true) => OK,
