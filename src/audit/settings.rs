@@ -57,7 +57,14 @@ pub struct Settings {
     pub redactor: Arc<Redactor>,
     /// The clock for file names, days and the trail's own records.
     pub clock: WallClock,
+    /// Tests: how many of so many bytes a write takes before it fails; `None` where it does not fail.
+    #[cfg(test)]
+    pub(crate) fault: Option<Fault>,
 }
+
+/// See `Settings::fault`.
+#[cfg(test)]
+pub(crate) type Fault = Arc<dyn Fn(usize) -> Option<usize> + Send + Sync>;
 
 impl Settings {
     /// The defaults of [`crate::limits`]: nothing ever deleted or compressed, nothing signed.
@@ -78,6 +85,8 @@ impl Settings {
             stop_timeout: AUDIT_STOP_TIMEOUT,
             redactor: Arc::new(redactor),
             clock: Arc::new(|| crate::clock::Moment::now().unix_micros),
+            #[cfg(test)]
+            fault: None,
         }
     }
 

@@ -90,6 +90,7 @@ impl Writer {
                 let lost = self.pending.waiting() as u64;
                 tracing::error!(lost, "the audit trail stops with records that the disk refused");
                 self.shared.dropped.fetch_add(lost, Relaxed);
+                self.mark_stopped();
                 break;
             }
             self.settle(frames);
@@ -109,6 +110,7 @@ impl Writer {
         self.pending.control(&Control::Stop(self.counters), now);
         if !self.bring(deadline) {
             tracing::error!("the audit trail could not write its stop record");
+            self.mark_stopped();
             return;
         }
         match self.output.sync() {
@@ -118,6 +120,11 @@ impl Writer {
             }
             Err(error) => self.failed("forced to the disk", &error),
         }
+        self.mark_stopped();
+    }
+
+    /// Nothing more comes: what was begun and has no line is lost, and its number known.
+    fn mark_stopped(&self) {
         let opened = self.shared.opened.load(Relaxed);
         if let Some(Err(error)) = self.shared.marker.as_ref().map(|marker| marker.stopped(opened)) {
             self.failed("marked as ended", &error);
