@@ -13,6 +13,7 @@ mod files;
 mod flood;
 mod heads;
 mod json;
+mod json_paths;
 mod keeper;
 pub mod key;
 mod lock;
@@ -23,6 +24,7 @@ pub mod read;
 mod record;
 mod redact;
 mod retire;
+mod sanitise;
 mod settings;
 mod sync;
 mod trail;
@@ -30,9 +32,11 @@ pub mod verify;
 mod writer;
 
 pub use json::SCHEMA_VERSION;
+pub use json_paths::JsonPath;
 pub use position::Position;
 pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome, Would};
 pub use redact::{REDACTED, Redactor};
+pub use sanitise::SanitisedName;
 pub use settings::{HEADS_FILE, Metrics, SIGNING_KEY_FILE, Settings, SyncPolicy, WallClock};
 pub use trail::Trail;
 

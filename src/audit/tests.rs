@@ -515,6 +515,7 @@ fn hostile_texts_take_linear_time() {
 }
 
 mod faults;
+mod redaction;
 mod trust;
 
 // ---- the writer ----
