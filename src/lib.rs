@@ -15,8 +15,9 @@ pub mod audit;
 pub mod identity;
 pub mod wire;
 
-// F3: settings
+// F3: settings, questions about the trail
 pub mod policy;
+pub mod search;
 
 // F4: what the layers hand to each other, certificates, the operational log
 pub mod evidence;
@@ -26,7 +27,8 @@ pub mod tls;
 // F5: connections to backends
 pub mod upstream;
 
-// F6: the layers
+// F6: the layers; the web console, which sees the trail and never the stack
+pub mod console;
 pub mod layers;
 
 // F7: the order
@@ -35,5 +37,8 @@ pub mod stack;
 // F8: the running gateway
 pub mod server;
 
-// F9: the command line
+// F9: the stack in process, with a scripted backend
+pub mod rehearse;
+
+// F10: the command line
 pub mod cli;

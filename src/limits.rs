@@ -208,6 +208,8 @@ pub const RECORD_LIST_MAX: usize = 64;
 pub const RECORD_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Bytes of text in one block of a compressed audit file: unpacking one to show a record takes about a millisecond.
 pub const CLOSED_BLOCK_BYTES: usize = 256 * 1024;
+/// Bytes of the file being written that are read for every question before the index takes them in: about 50 ms.
+pub const AUDIT_INDEX_TAIL_BYTES: u64 = 16 * 1024 * 1024;
 /// Time from a record's arrival in an idle queue to its commit: how long records gather for one write.
 pub const AUDIT_COMMIT_INTERVAL: Duration = Duration::from_millis(10);
 /// Time between forced writes to the disk (`fdatasync`) while records come.
@@ -242,3 +244,27 @@ pub const FLOOD_SAMPLE_TEXT_BYTES_MAX: usize = 256;
 pub const AUDIT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Time a stop waits for a disk that refuses the last records.
 pub const AUDIT_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time between two looks for what the index does not have.
+pub const AUDIT_INDEX_INTERVAL: Duration = Duration::from_secs(5);
+/// Memory in which the running gateway builds parts of the index.
+pub const AUDIT_INDEX_MEMORY_BYTES: usize = 64 * 1024 * 1024;
+/// Sessions of the console open at once; the one that was not seen longest ends for a new one.
+pub const CONSOLE_SESSIONS_MAX: usize = 256;
+/// Silence after which a session of the console ends.
+pub const CONSOLE_SESSION_IDLE_MAX: Duration = Duration::from_secs(3_600);
+/// Time after which a session of the console ends however busy it is: a working day.
+pub const CONSOLE_SESSION_LIFETIME_MAX: Duration = Duration::from_secs(12 * 3_600);
+/// Passwords that the console checks at once; each takes a thread and the hash's memory.
+pub const CONSOLE_CHECKS_MAX: usize = 4;
+/// Bytes of a form sent to the console.
+pub const CONSOLE_FORM_BYTES_MAX: usize = 16 * 1024;
+/// Time for such a form to arrive.
+pub const CONSOLE_FORM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Questions that the console answers at once; each takes a thread or two.
+pub const CONSOLE_ANSWERS_MAX: usize = 4;
+/// Connections to the admin listener.
+pub const ADMIN_CONNECTIONS_MAX: usize = 128;
+/// Bytes of a note on a group of events.
+pub const REVIEW_NOTE_BYTES_MAX: usize = 2_000;
+/// Bytes of the file of marks and notes: some fifty thousand of them.
+pub const REVIEWS_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;

@@ -8,7 +8,9 @@ mod before;
 pub mod chain;
 pub mod closed;
 mod control;
+pub mod cursor;
 pub mod escape;
+pub mod export;
 mod files;
 mod flood;
 mod heads;
@@ -37,7 +39,7 @@ pub use position::Position;
 pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome, Would};
 pub use redact::{REDACTED, Redactor};
 pub use sanitise::SanitisedName;
-pub use settings::{HEADS_FILE, Metrics, SIGNING_KEY_FILE, Settings, SyncPolicy, WallClock};
+pub use settings::{HEADS_FILE, Metrics, Observer, SIGNING_KEY_FILE, Settings, SyncPolicy, WallClock};
 pub use trail::Trail;
 
 #[cfg(test)]

@@ -152,6 +152,9 @@ impl Shared {
 
     /// Puts one record into the queue, merges it into a flood, or counts it where the queue is full.
     pub(crate) fn write(&self, record: &Record) {
+        if let Some(observer) = &self.settings.observer {
+            observer(record);
+        }
         let mergeable = self.floods.is_some() && flood::is_mergeable(record);
         if mergeable && let Some(mut floods) = self.floods() {
             let is_first = floods.due(Instant::now()).is_none();

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 /// The beginning of every file's name; what follows is `YYYYMMDD-HHMMSS-NNNN.jsonl`, in UTC, and `.gz` once it is compressed.
 pub const FILE_PREFIX: &str = "portcullis-";
 const FILE_SUFFIX: &str = ".jsonl";
+/// The folder of the index by default, inside the trail's.
+pub const INDEX_DIRECTORY: &str = "index";
 
 /// The trail's files in a folder, oldest first. Their names sort in the order in which they were written, also when the
 /// clock was set back between two of them: the writer sees to that.
@@ -86,6 +88,37 @@ impl Stamp {
     }
 }
 
+/// A number that names one of the trail's files and grows from each to the next, whatever becomes of the file's name later.
+pub fn number(path: &Path) -> Option<u64> {
+    let stamp = Stamp::of(path)?;
+    stamp.second.checked_mul(10_000)?.checked_add(u64::from(stamp.number))
+}
+
+/// Bytes that a file takes on the disk: its text's, or fewer where it is compressed.
+///
+/// # Errors
+/// When the file cannot be looked at.
+pub fn size_hint(path: &Path) -> io::Result<u64> {
+    Ok(std::fs::metadata(path)?.len())
+}
+
+/// The lines that begin at some places of a file's text, in the order of the places; `None` where no whole line does.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn lines_at(path: &Path, places: &[u64]) -> io::Result<Vec<Option<Vec<u8>>>> {
+    let mut file = Forward::with_capacity(path, FEW_BYTES)?;
+    let mut lines = Vec::with_capacity(places.len());
+    for place in places {
+        file.reader.seek(SeekFrom::Start(*place))?;
+        lines.push(file.next_line()?.filter(|line| !line.torn).map(|line| line.bytes));
+    }
+    Ok(lines)
+}
+
+/// Bytes read at once where a single line is wanted.
+const FEW_BYTES: usize = 8 * 1024;
+
 /// One line of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -93,6 +126,13 @@ pub struct Line {
     pub bytes: Vec<u8>,
     /// It has no line end: its writer was stopped in the middle, or is just writing it. Or it is longer than any record.
     pub torn: bool,
+}
+
+impl Line {
+    /// Longer than any record: more of it follows as the next line.
+    pub fn is_too_long(&self) -> bool {
+        self.torn && self.bytes.len() >= RECORD_LINE_BYTES_MAX
+    }
 }
 
 /// The lines of one file from its beginning.
@@ -106,7 +146,21 @@ impl Forward {
     /// # Errors
     /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { reader: BufReader::with_capacity(256 * 1024, Content::open(path)?) })
+        Self::with_capacity(path, 256 * 1024)
+    }
+
+    fn with_capacity(path: &Path, bytes: usize) -> io::Result<Self> {
+        Ok(Self { reader: BufReader::with_capacity(bytes, Content::open(path)?) })
+    }
+
+    /// Opens a file at a place of its text.
+    ///
+    /// # Errors
+    /// When it cannot be opened or has no places.
+    pub fn open_at(path: &Path, place: u64) -> io::Result<Self> {
+        let mut forward = Self::open(path)?;
+        forward.reader.seek(SeekFrom::Start(place))?;
+        Ok(forward)
     }
 
     /// The next line; `None` at the end. A torn line at the end is given back to the file: the next call reads it again, whole

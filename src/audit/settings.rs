@@ -1,5 +1,6 @@
 //! What a trail is opened with, and what it tells about its work.
 
+use super::record::Record;
 use super::redact::Redactor;
 use crate::limits::{
     AUDIT_CHECKPOINT_INTERVAL, AUDIT_FILE_BYTES_MAX, AUDIT_QUEUE_BYTES_MAX, AUDIT_STOP_TIMEOUT, AUDIT_SYNC_INTERVAL,
@@ -57,10 +58,15 @@ pub struct Settings {
     pub redactor: Arc<Redactor>,
     /// The clock for file names, days and the trail's own records.
     pub clock: WallClock,
+    /// Sees each record as plain data before it is queued: how a rehearsal learns what happened.
+    pub observer: Option<Observer>,
     /// Tests: how many of so many bytes a write takes before it fails; `None` where it does not fail.
     #[cfg(test)]
     pub(crate) fault: Option<Fault>,
 }
+
+/// A function that sees records.
+pub type Observer = Arc<dyn Fn(&Record) + Send + Sync>;
 
 /// See `Settings::fault`.
 #[cfg(test)]
@@ -85,6 +91,7 @@ impl Settings {
             stop_timeout: AUDIT_STOP_TIMEOUT,
             redactor: Arc::new(redactor),
             clock: Arc::new(|| crate::clock::Moment::now().unix_micros),
+            observer: None,
             #[cfg(test)]
             fault: None,
         }

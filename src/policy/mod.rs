@@ -58,6 +58,21 @@ pub struct Listener {
 pub struct Admin {
     /// Loopback by default.
     pub address: SocketAddr,
+    /// The console; `None` where nobody is named who may use it.
+    pub console: Option<ConsoleSettings>,
+}
+
+/// Who may use the console.
+#[derive(Clone, Debug)]
+pub struct ConsoleSettings {
+    /// The password file.
+    pub users: PathBuf,
+    /// The group file.
+    pub groups: Option<PathBuf>,
+    /// Which of them: people only.
+    pub require: Require,
+    /// DES crypt hashes are accepted.
+    pub dangerously_allow_des: bool,
 }
 
 /// The operational log: start, reload, certificates, backends.
@@ -84,6 +99,10 @@ pub struct Audit {
     pub heads_file: Option<PathBuf>,
     /// Where records go while the folder refuses them.
     pub spill_directory: Option<PathBuf>,
+    /// The folder of the index over them.
+    pub index_directory: PathBuf,
+    /// The gateway keeps the index up to date.
+    pub index: bool,
     /// Bytes of a file before the next is begun.
     pub file_bytes_max: u64,
     /// Days that closed files are kept; `None` for ever.

@@ -37,9 +37,10 @@ pub mod source; // The trait that rule files come through.
 pub mod span; // Places in rule text.
 pub mod variable; // The variables of the manual.
 
-// S1: what goes out
+// S1: what goes out, and what is asked
 pub mod collections; // Persistent collections: the trait, and one in memory.
 pub mod diagnostic; // Mistakes in rule text, with carets.
+pub mod geo; // The trait for a database of addresses and countries.
 pub mod value; // Values as ranges into buffers, tables of them.
 pub mod verdict; // Interventions, match records, engine errors.
 
@@ -47,6 +48,7 @@ pub mod verdict; // Interventions, match records, engine errors.
 pub mod body; // Body parsers: forms, multipart, JSON, XML.
 pub mod expand; // Macros.
 pub mod operator; // Operators.
+mod prefilter; // Which of many operators can match a value at all.
 pub mod syntax; // Text to directives.
 pub mod target; // Which values and which rules are meant.
 pub mod transform; // Transformations.
@@ -65,12 +67,13 @@ mod compile; // From files to a rule set.
 pub mod transaction; // What a transaction is fed and what it holds.
 
 // S6: the loop
-mod evaluate; // The plain evaluator.
+mod evaluate; // Both evaluators: by the matching plan, and plainly.
 
 pub use collections::{Collections, MemoryCollections, NoCollections};
 pub use diagnostic::{Diagnostic, Severity};
 pub use exclusion::{Choice, Exclusion};
+pub use geo::{GeoDatabase, GeoRecord};
 pub use ruleset::RuleSet;
 pub use source::{FileSource, MemoryFiles};
-pub use transaction::{BodyOutcome, Mode, Options, Transaction};
+pub use transaction::{BodyOutcome, Evaluator, Mode, Options, Transaction};
 pub use verdict::{Cause, Disruption, Effect, EngineError, Intervention, Match, Phase};

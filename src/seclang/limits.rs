@@ -51,6 +51,10 @@ pub const FUEL_MAX: u64 = 4_000_000_000;
 /// What an operator run costs beyond the bytes of its value.
 pub const FUEL_PER_RUN: u64 = 16;
 
+/// Bytes of transformed values that the matching plan keeps of one transaction; behind it the rest is matched the plain way. A
+/// 1 MiB form changes five times at most in the Core Rule Set.
+pub const PLAN_BYTES_MAX: usize = 16 * 1024 * 1024;
+
 /// Default of `SecRequestBodyLimit`, in bytes, as in ModSecurity 2.
 pub const REQUEST_BODY_BYTES: u64 = 134_217_728;
 
@@ -92,3 +96,7 @@ pub const DYNAMIC_PATTERNS_MAX: usize = 16;
 
 /// Names one transaction may have resolved for `@rbl`: each costs a round trip.
 pub const DNS_NAMES_MAX: usize = 16;
+
+/// Bytes of a value that `@detectSQLi` and `@detectXSS` examine: as many as a form field may have by default. A longer value is an engine
+/// error. Both take at most some tens of nanoseconds a byte (docs/seclang.md).
+pub const INJECTION_BYTES_MAX: usize = 1024 * 1024;

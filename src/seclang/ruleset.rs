@@ -1,5 +1,7 @@
 //! The compiled rules: immutable, in phases, shared by all transactions.
 
+mod plan;
+
 use std::sync::Arc;
 
 use crate::action::{Disruptive, Effect, Switch};
@@ -10,12 +12,15 @@ use crate::target::Target;
 use crate::transform::Transformation;
 use crate::verdict::Phase;
 
+pub(crate) use plan::{Book, Chained, Column, Columns, EVERY, List, Plan, Way, book_of};
+
 /// All rules and options of one load.
 #[derive(Debug)]
 pub struct RuleSet {
     pub(crate) rules: Vec<Rule>,
     pub(crate) phases: [Vec<Step>; 5],
     pub(crate) settings: Settings,
+    pub(crate) plan: Plan,
 }
 
 /// What stands in a phase, in order.
@@ -158,6 +163,10 @@ pub struct Settings {
     pub web_app_id: String,
     /// `SecSensorId`
     pub sensor_id: String,
+    /// `SecGeoLookupDb`: the full path of the database that the caller opens and hands in.
+    pub geo_database: Option<String>,
+    /// `SecHttpBlKey`: the key for `@rbl dnsbl.httpbl.org`.
+    pub http_bl_key: Option<String>,
 }
 
 impl Default for Settings {
@@ -185,11 +194,19 @@ impl Default for Settings {
             audit_relevant_status: None,
             web_app_id: "default".to_owned(),
             sensor_id: String::new(),
+            geo_database: None,
+            http_bl_key: None,
         }
     }
 }
 
 impl RuleSet {
+    /// Completes rules and options to a set that can run.
+    pub(crate) fn new(rules: Vec<Rule>, phases: [Vec<Step>; 5], settings: Settings) -> Self {
+        let plan = Plan::new(&rules, &phases);
+        RuleSet { rules, phases, settings, plan }
+    }
+
     /// All rules in the order they were loaded; a chain counts as one.
     pub fn rules(&self) -> &[Rule] {
         &self.rules

@@ -32,10 +32,15 @@ pub struct Table {
 impl Table {
     /// The value of a name.
     pub fn get(&self, name: &[u8]) -> Option<&Value> {
+        self.entry(name).map(|entry| &entry.value)
+    }
+
+    /// The entry of a name, with the name as it was spelled first.
+    pub fn entry(&self, name: &[u8]) -> Option<&Entry> {
         if name.iter().any(u8::is_ascii_uppercase) {
-            return self.entries.get(name.to_ascii_lowercase().as_slice()).map(|entry| &entry.value);
+            return self.entries.get(name.to_ascii_lowercase().as_slice());
         }
-        self.entries.get(name).map(|entry| &entry.value)
+        self.entries.get(name)
     }
 
     /// Sets a value. False when the table is full (`capacity` entries) and the name is new.

@@ -28,7 +28,7 @@ variables! {
     ArgsPostNames "ARGS_POST_NAMES" Collection, AuthType "AUTH_TYPE" Scalar, Duration "DURATION" Scalar, Env "ENV" Collection,
     Files "FILES" Collection, FilesCombinedSize "FILES_COMBINED_SIZE" Scalar, FilesNames "FILES_NAMES" Collection,
     FilesSizes "FILES_SIZES" Collection, FilesTmpContent "FILES_TMP_CONTENT" Collection, FilesTmpNames "FILES_TMPNAMES" NeverSet,
-    FullRequest "FULL_REQUEST" Scalar, FullRequestLength "FULL_REQUEST_LENGTH" Scalar, Geo "GEO" NeverSet, Global "GLOBAL" Collection,
+    FullRequest "FULL_REQUEST" Scalar, FullRequestLength "FULL_REQUEST_LENGTH" Scalar, Geo "GEO" Collection, Global "GLOBAL" Collection,
     HighestSeverity "HIGHEST_SEVERITY" Scalar, InboundDataError "INBOUND_DATA_ERROR" Scalar, Ip "IP" Collection,
     MatchedVar "MATCHED_VAR" Scalar, MatchedVarName "MATCHED_VAR_NAME" Scalar, MatchedVars "MATCHED_VARS" Collection,
     MatchedVarsNames "MATCHED_VARS_NAMES" Collection, ModsecBuild "MODSEC_BUILD" Scalar,

@@ -3,8 +3,10 @@
 mod admin;
 mod connections;
 mod drain;
+mod enclosed;
 mod http1;
 mod http2;
+mod indexing;
 mod named;
 mod outgoing;
 mod timed_body;
@@ -12,6 +14,7 @@ mod worker;
 
 use crate::audit::{Redactor, Settings as TrailSettings, SyncPolicy, Trail};
 use crate::clock::Moment;
+use crate::console::Console;
 use crate::diagnostic::Diagnostic;
 use crate::layers::basic_auth::FileChange;
 use crate::layers::error_mask::page_mistake;
@@ -23,6 +26,8 @@ use crate::upstream::Upstreams;
 use crate::wire;
 use connections::Connections;
 use drain::{Drain, Drainer};
+pub use enclosed::Enclosed;
+use indexing::Indexing;
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use std::io;
 use std::net::SocketAddr;
@@ -79,10 +84,18 @@ pub struct Prepared {
 /// # Errors
 /// All mistakes of all files in one list.
 pub fn prepare(path: &Path) -> Result<Prepared, Vec<Diagnostic>> {
-    prepare_after(path, None)
+    prepare_after(path, None, |_| {})
 }
 
-fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec<Diagnostic>> {
+/// The same with a change to the policy before anything is made of it: a rehearsal has its own backends and audit folder.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_changed(path: &Path, change: impl FnOnce(&mut Policy)) -> Result<Prepared, Vec<Diagnostic>> {
+    prepare_after(path, None, change)
+}
+
+fn prepare_after(path: &Path, previous: Option<&Shared>, change: impl FnOnce(&mut Policy)) -> Result<Prepared, Vec<Diagnostic>> {
     let examined = policy::file::examine(path, &policy::file::Disk);
     let (mut mistakes, mut warnings) = (Vec::new(), Vec::new());
     let mut sort = |found: Vec<Diagnostic>, mistakes: &mut Vec<Diagnostic>| {
@@ -92,11 +105,15 @@ fn prepare_after(path: &Path, previous: Option<&Shared>) -> Result<Prepared, Vec
     };
     sort(examined.diagnostics, &mut mistakes);
     let now = i64::try_from(Moment::now().unix_micros / 1_000_000).unwrap_or(i64::MAX);
-    let Some(policy) = examined.policy else {
+    let Some(mut policy) = examined.policy else {
         // The files it names are looked at all the same, so that one run shows every mistake.
         sort(named::check(&examined.named, now), &mut mistakes);
         return Err(mistakes);
     };
+    change(&mut policy);
+    if let Err(found) = Console::check(&policy) {
+        sort(found, &mut mistakes);
+    }
     let shared = Shared::new(&policy, previous).map_err(|found| sort(found, &mut mistakes)).ok();
     let (tls, found) =
         if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
@@ -122,6 +139,8 @@ pub struct Gateway {
     threads: Vec<JoinHandle<()>>,
     addresses: Vec<(SocketAddr, bool)>,
     admin: Option<SocketAddr>,
+    console: Option<Arc<Console>>,
+    indexing: Option<Indexing>,
     drainer: Drainer,
     connections: Arc<Connections>,
     trail: Trail,
@@ -181,6 +200,8 @@ impl Gateway {
             threads,
             addresses,
             admin: None,
+            console: None,
+            indexing: None,
             drainer,
             connections,
             trail,
@@ -188,8 +209,17 @@ impl Gateway {
             current: Mutex::new((Arc::clone(&policy), shared)),
         };
         if let Some(admin) = &policy.admin {
-            gateway.admin =
-                Some(admin::start(admin.address, drain, gateway.trail.clone()).map_err(|e| system(&admin.address.to_string(), &e))?);
+            let console = Console::new(&policy, gateway.trail.clone()).map(Arc::new);
+            if let Some(console) = &console {
+                console.renew(&policy).map_err(StartError::Policy)?;
+            }
+            let sources = admin::Sources { drain, trail: gateway.trail.clone(), console: console.clone() };
+            gateway.admin = Some(admin::start(admin.address, sources).map_err(|e| system(&admin.address.to_string(), &e))?);
+            gateway.console = console;
+        }
+        if policy.audit.index {
+            let (directory, index) = (policy.audit.directory.clone(), policy.audit.index_directory.clone());
+            gateway.indexing = Some(Indexing::start(directory, index).map_err(|e| system("the index's thread", &e))?);
         }
         Ok(Arc::new(gateway))
     }
@@ -210,7 +240,7 @@ impl Gateway {
     /// The mistakes; also a change of listeners, which needs a restart.
     pub fn reload(&self) -> Result<Vec<Diagnostic>, StartError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1)).map_err(StartError::Policy)?;
+        let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1), |_| {}).map_err(StartError::Policy)?;
         if policy.listeners != current.0.listeners || policy.audit.directory != current.0.audit.directory {
             return Err(StartError::System("listeners and the audit folder change only with a restart; nothing was reloaded".into()));
         }
@@ -222,6 +252,9 @@ impl Gateway {
             .collect::<Result<Vec<_>, _>>()?;
         if let (Some(own), Some(prepared)) = (&self.tls, &tls) {
             own.swap(prepared).map_err(StartError::System)?;
+        }
+        if let Some(console) = &self.console {
+            console.renew(&policy).map_err(StartError::Policy)?;
         }
         for (worker, generation) in self.workers.iter().zip(fresh) {
             worker.generation.store(Arc::new(generation));
@@ -277,6 +310,7 @@ impl Gateway {
                     let _ = thread.join();
                 }
                 drop(own.workers);
+                drop(own.indexing);
                 own.trail.stop();
             }
             Err(shared) => {

@@ -54,6 +54,37 @@ impl ClientConfigs {
     }
 }
 
+/// A client of a gateway itself, for tests against a running one.
+pub struct Connector {
+    connector: tokio_rustls::TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connector").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Connector {
+    /// A client that trusts as `tls` says; `path` is named in diagnostics.
+    ///
+    /// # Errors
+    /// As [`ClientConfigs::get`] and [`server_name`].
+    pub fn new(tls: &MemberTls, path: &Path) -> Result<Self, Diagnostic> {
+        let config = ClientConfigs::default().get(tls, path)?;
+        Ok(Self { connector: config.into(), name: server_name(tls, path)? })
+    }
+
+    /// Shakes hands over a connection.
+    ///
+    /// # Errors
+    /// As rustls.
+    pub async fn connect(&self, stream: tokio::net::TcpStream) -> std::io::Result<tokio_rustls::client::TlsStream<tokio::net::TcpStream>> {
+        self.connector.connect(self.name.clone(), stream).await
+    }
+}
+
 /// The name a member's certificate must carry.
 ///
 /// # Errors

@@ -16,10 +16,12 @@ const FLOORS: &[(&str, u32)] = &[
     ("identity", 2),
     ("audit", 2),
     ("policy", 3),
+    ("search", 3),
     ("log", 4),
     ("evidence", 4),
     ("tls", 4),
     ("upstream", 5),
+    ("console", 6),
     ("layers/door", 6),
     ("layers/basic_auth", 6),
     ("layers/ntlm_block", 6),
@@ -30,15 +32,16 @@ const FLOORS: &[(&str, u32)] = &[
     ("layers/audit_wrap", 6),
     ("stack", 7),
     ("server", 8),
-    ("cli", 9),
-    ("main", 10),
+    ("rehearse", 9),
+    ("cli", 10),
+    ("main", 11),
 ];
 
 /// Modules of F0 know one another only downwards in this table's order; everybody else within a floor knows nobody.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("rustls", &["tls", "upstream", "server"]),
     ("tokio_rustls", &["tls", "upstream", "server"]),
-    ("hyper", &["message", "server", "upstream", "cli"]),
+    ("hyper", &["message", "server", "upstream", "rehearse", "cli"]),
     ("seclang", &["policy", "layers/inspection", "rehearse"]),
 ];
 

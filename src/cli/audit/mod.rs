@@ -1,22 +1,29 @@
-//! `portcullis audit`: finds records in the audit trail, tells the story of one, follows new ones.
+//! `portcullis audit`: finds records in the audit trail, counts them, tells the story of one, follows new ones.
 
+mod count;
+mod export;
 mod filter;
+mod index;
 mod show;
 mod table;
 mod verify;
 
 use super::{FAILED, Format, NEGATIVE, OK, PolicyFile, USAGE, report};
-use crate::audit::read::{Backward, Follow, Records};
+use crate::audit::export::Form;
+use crate::audit::read::{Follow, Records};
 use crate::diagnostic::Diagnostic;
+use crate::search::{ANSWERS_MAX, Facts, Library, Question, Snapshot};
 use clap::{Args, Subcommand};
-use filter::{Filter, Question};
+use filter::Filter;
 use serde_json::Value;
 use std::io::{self, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// How often `follow` looks for new lines.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Bytes outside the index from which on the commands say how to make them fast: reading so much takes about a second.
+const UNINDEXED_BYTES_TOLD: u64 = 256 * 1024 * 1024;
 
 /// `portcullis audit ...`
 #[derive(Debug, Subcommand)]
@@ -45,8 +52,48 @@ pub(crate) enum AuditCommand {
         #[command(flatten)]
         filter: Filter,
     },
+    /// The commonest values of a field: user, address, site, path, rule ...
+    Top {
+        /// user, address, site, host, map, method, path, template, status, layer, action, reason, decision, rule, target, backend,
+        /// agent, kind
+        field: String,
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        filter: Filter,
+        /// Show so many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+    },
+    /// How many, decided by which layer, over time
+    Stats {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        filter: Filter,
+    },
+    /// Refusals and rule matches by their cause: rules, variable, path and user
+    Groups {
+        #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
+        filter: Filter,
+        /// Show so many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: usize,
+    },
+    /// Bring the index up to date, so that the other commands answer in under a second
+    Index {
+        #[command(flatten)]
+        place: Place,
+        /// Throw the index away and build it anew
+        #[arg(long)]
+        rebuild: bool,
+    },
     /// Whether the trail is whole: nothing changed, removed, put elsewhere or cut off; exit 1 where it is not
     Verify(verify::VerifyCommand),
+    /// Records for other systems: --format json, ecs, ocsf, modsec-json or csv
+    Export(export::ExportCommand),
 }
 
 /// Where the trail is.
@@ -55,17 +102,49 @@ pub(crate) struct Place {
     /// The folder of the trail; otherwise the one that the policy names
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// The folder of the index; otherwise the policy's, or `index` in the trail's
+    #[arg(long, value_name = "DIR")]
+    index: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyFile,
 }
 
+/// The trail's folder and its index's.
+pub(super) struct Folders {
+    directory: PathBuf,
+    index: PathBuf,
+}
+
 impl Place {
-    fn directory(&self) -> Result<PathBuf, Vec<Diagnostic>> {
-        match &self.directory {
-            Some(directory) => Ok(directory.clone()),
-            None => crate::policy::load(&self.policy.path).map(|(policy, _)| policy.audit.directory),
-        }
+    fn folders(&self) -> Result<Folders, Vec<Diagnostic>> {
+        let (directory, index) = match &self.directory {
+            Some(directory) => (directory.clone(), crate::search::beside(directory)),
+            None => {
+                let audit = crate::policy::load(&self.policy.path)?.0.audit;
+                (audit.directory, audit.index_directory)
+            }
+        };
+        Ok(Folders { index: self.index.clone().unwrap_or(index), directory })
     }
+}
+
+impl Folders {
+    /// The trail as it is now; says so where an index would help.
+    fn open(&self) -> io::Result<Snapshot> {
+        let snapshot = Library::new(&self.directory, Some(&self.index)).snapshot()?;
+        if snapshot.unindexed_bytes() > UNINDEXED_BYTES_TOLD {
+            let megabytes = snapshot.unindexed_bytes() >> 20;
+            eprintln!("note: {megabytes} MB of the trail are not in the index; `portcullis audit index` makes questions fast");
+        }
+        Ok(snapshot)
+    }
+}
+
+/// Where and how a command answers.
+pub(super) struct Printer<'o> {
+    format: Format,
+    colour: bool,
+    out: &'o mut dyn Write,
 }
 
 /// Why a command ended early.
@@ -84,12 +163,8 @@ impl From<io::Error> for End {
 
 /// Runs the command; 0 for found, 1 for nothing found, 2 for a wrong question or policy, 3 for a trail that cannot be read.
 pub(super) fn run(command: &AuditCommand, format: Format) -> i32 {
-    let place = match command {
-        AuditCommand::List { place, .. } | AuditCommand::Show { place, .. } | AuditCommand::Follow { place, .. } => place,
-        AuditCommand::Verify(command) => return verify::run(command, format),
-    };
-    let directory = match place.directory() {
-        Ok(directory) => directory,
+    let folders = match command.place().folders() {
+        Ok(folders) => folders,
         Err(mistakes) => {
             report(&mistakes);
             return USAGE;
@@ -98,12 +173,7 @@ pub(super) fn run(command: &AuditCommand, format: Format) -> i32 {
     let stdout = io::stdout();
     let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let mut out = io::BufWriter::new(stdout.lock());
-    let result = match command {
-        AuditCommand::List { filter, limit, .. } => list(&directory, filter, *limit, format, colour, &mut out),
-        AuditCommand::Show { id, .. } => show_event(&directory, id, format, colour, &mut out),
-        AuditCommand::Follow { filter, .. } => follow(&directory, filter, format, colour, &mut out),
-        AuditCommand::Verify(_) => Ok(true),
-    };
+    let result = command.answer(&folders, &mut Printer { format, colour, out: &mut out });
     match result.and_then(|found| out.flush().map(|()| found).map_err(End::Io)) {
         Ok(true) => OK,
         Ok(false) => NEGATIVE,
@@ -114,108 +184,138 @@ pub(super) fn run(command: &AuditCommand, format: Format) -> i32 {
         // `| head` has seen enough.
         Err(End::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => OK,
         Err(End::Io(error)) => {
-            eprintln!("error: {}: {error}", directory.display());
+            eprintln!("error: {}: {error}", folders.directory.display());
             FAILED
         }
     }
 }
 
-fn list(directory: &Path, filter: &Filter, limit: usize, format: Format, colour: bool, out: &mut impl Write) -> Result<bool, End> {
-    let question = filter.question().map_err(End::Usage)?;
-    let mut found = false;
+impl AuditCommand {
+    /// Whether it is the one with forms of its own.
+    pub(super) fn is_export(&self) -> bool {
+        matches!(self, Self::Export(_))
+    }
+
+    /// Sets the form of an export.
+    pub(super) fn export_as(&mut self, form: Option<Form>) {
+        if let Self::Export(command) = self {
+            command.form = form;
+        }
+    }
+
+    fn place(&self) -> &Place {
+        match self {
+            Self::List { place, .. }
+            | Self::Show { place, .. }
+            | Self::Follow { place, .. }
+            | Self::Top { place, .. }
+            | Self::Stats { place, .. }
+            | Self::Groups { place, .. }
+            | Self::Index { place, .. } => place,
+            Self::Verify(command) => &command.place,
+            Self::Export(command) => &command.place,
+        }
+    }
+
+    /// Whether anything was found.
+    fn answer(&self, folders: &Folders, to: &mut Printer) -> Result<bool, End> {
+        let question = |filter: &Filter| filter.question().map_err(End::Usage);
+        match self {
+            Self::List { filter, limit, .. } => list(folders, &question(filter)?, *limit, to),
+            Self::Show { id, .. } => show_event(folders, id, to),
+            Self::Follow { filter, .. } => follow(folders, &question(filter)?, to),
+            Self::Top { field, filter, limit, .. } => count::top(folders, &question(filter)?, field, *limit, to),
+            Self::Stats { filter, .. } => count::stats(folders, &question(filter)?, to),
+            Self::Groups { filter, limit, .. } => count::groups(folders, &question(filter)?, *limit, to),
+            Self::Index { rebuild, .. } => index::run(folders, *rebuild, to),
+            Self::Verify(command) => verify::run(command, to),
+            Self::Export(command) => export::run(command, &folders.directory, to),
+        }
+    }
+}
+
+fn list(folders: &Folders, question: &Question, limit: usize, to: &mut Printer) -> Result<bool, End> {
     if limit == 0 {
-        for line in Records::open(directory)? {
-            let line = line?;
-            if let Some(value) = answer(&line.bytes, line.torn, &question) {
-                if format == Format::Human && !found {
-                    table::head(colour, out)?;
-                }
-                found = true;
-                print(&line.bytes, &value, format, colour, out)?;
-            }
-        }
-        return Ok(found);
+        return list_all(folders, question, to);
     }
-    let mut lines = Vec::new();
-    for line in Backward::since(directory, question.since_second())? {
+    if limit > ANSWERS_MAX {
+        return Err(End::Usage(format!("at most {ANSWERS_MAX} records are listed; `--limit 0` lists all")));
+    }
+    let answer = folders.open()?.newest(question, limit, None)?;
+    if to.format == Format::Human && !answer.found.is_empty() {
+        table::head(to.colour, to.out)?;
+    }
+    for line in answer.found.iter().rev() {
+        print(line, to)?;
+    }
+    tell_unless_whole(answer.whole);
+    Ok(!answer.found.is_empty())
+}
+
+/// Lists all by reading all: what matches may be far more than memory holds.
+fn list_all(folders: &Folders, question: &Question, to: &mut Printer) -> Result<bool, End> {
+    let mut found = false;
+    for line in Records::open(&folders.directory)? {
         let line = line?;
-        if let Some(value) = answer(&line.bytes, line.torn, &question) {
-            lines.push((line.bytes, value));
-            if lines.len() == limit {
-                break;
-            }
+        if line.torn || !Facts::read(&line.bytes).is_some_and(|facts| question.matches(&facts)) {
+            continue;
         }
+        if to.format == Format::Human && !found {
+            table::head(to.colour, to.out)?;
+        }
+        found = true;
+        print(&line.bytes, to)?;
     }
-    if format == Format::Human && !lines.is_empty() {
-        table::head(colour, out)?;
-    }
-    for (bytes, value) in lines.iter().rev() {
-        print(bytes, value, format, colour, out)?;
-    }
-    Ok(!lines.is_empty())
+    Ok(found)
 }
 
-fn answer(line: &[u8], torn: bool, question: &Question) -> Option<Value> {
-    if torn || !question.may_match(line) {
-        return None;
+/// Says on standard error that an answer may lack something old.
+fn tell_unless_whole(whole: bool) {
+    if !whole {
+        eprintln!("note: too many records had to be read to look for words with these characters; older ones were not looked at");
     }
-    serde_json::from_slice(line).ok().filter(|value| question.matches(value))
 }
 
-fn print(line: &[u8], value: &Value, format: Format, colour: bool, out: &mut impl Write) -> io::Result<()> {
-    match format {
-        Format::Human => table::row(value, colour, out),
+fn print(line: &[u8], to: &mut Printer) -> io::Result<()> {
+    match to.format {
+        Format::Human => match serde_json::from_slice::<Value>(line) {
+            Ok(value) => table::row(&value, to.colour, to.out),
+            Err(_) => Ok(()),
+        },
         Format::Json => {
-            out.write_all(line)?;
-            out.write_all(b"\n")
+            to.out.write_all(line)?;
+            to.out.write_all(b"\n")
         }
     }
 }
 
-fn show_event(directory: &Path, id: &str, format: Format, colour: bool, out: &mut impl Write) -> Result<bool, End> {
+fn show_event(folders: &Folders, id: &str, to: &mut Printer) -> Result<bool, End> {
     let id = id.trim().to_ascii_uppercase();
     if id.len() != 26 || !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
         return Err(End::Usage("an event's id has 26 letters and digits, as on its error page".into()));
     }
-    let mut story = Vec::new();
-    for line in Backward::open(directory)? {
-        let line = line?;
-        if line.torn || !line.bytes.windows(id.len()).any(|window| window == id.as_bytes()) {
-            continue;
-        }
-        let Ok(value) = serde_json::from_slice::<Value>(&line.bytes) else { continue };
-        if value["event"]["id"] != id.as_str() {
-            continue;
-        }
-        // A tunnel's end comes after the request that opened it.
-        let last = value["event"]["kind"] != "tunnel_end";
-        story.push((line.bytes, value));
-        if last {
-            break;
-        }
-    }
-    for (bytes, value) in story.iter().rev() {
-        match format {
-            Format::Human => show::story(value, colour, out)?,
-            Format::Json => print(bytes, value, format, colour, out)?,
+    let story = folders.open()?.story(&id)?;
+    for line in &story {
+        match to.format {
+            Format::Human => show::story(&serde_json::from_slice(line).unwrap_or_default(), to.colour, to.out)?,
+            Format::Json => print(line, to)?,
         }
     }
     Ok(!story.is_empty())
 }
 
-fn follow(directory: &Path, filter: &Filter, format: Format, colour: bool, out: &mut impl Write) -> Result<bool, End> {
-    let question = filter.question().map_err(End::Usage)?;
-    let mut follow = Follow::open(directory)?;
-    if format == Format::Human {
-        table::head(colour, out)?;
+fn follow(folders: &Folders, question: &Question, to: &mut Printer) -> Result<bool, End> {
+    let mut follow = Follow::open(&folders.directory)?;
+    if to.format == Format::Human {
+        table::head(to.colour, to.out)?;
     }
     loop {
         while let Some(line) = follow.poll()? {
-            if let Some(value) = answer(&line, false, &question) {
-                print(&line, &value, format, colour, out)?;
+            if Facts::read(&line).is_some_and(|facts| question.matches(&facts)) {
+                print(&line, to)?;
             }
         }
-        out.flush()?;
+        to.out.flush()?;
         std::thread::sleep(POLL_INTERVAL);
     }
 }

@@ -16,7 +16,7 @@ const LAYERS: [(&str, &str, &str); 6] = [
 ];
 
 /// Writes the story.
-pub(super) fn story(value: &Value, colour: bool, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn story(value: &Value, colour: bool, out: &mut dyn Write) -> io::Result<()> {
     let (on, off) = paint(value, colour);
     let line = |out: &mut dyn Write, name: &str, what: &str| if what.is_empty() { Ok(()) } else { writeln!(out, "  {name:<18} {what}") };
     writeln!(
@@ -132,7 +132,7 @@ fn detail(value: &Value, layer: &str) -> String {
     }
 }
 
-fn rules(value: &Value, out: &mut impl Write) -> io::Result<()> {
+fn rules(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     for rule in value["rules"].as_array().into_iter().flatten() {
         let severity = text(rule, "/severity");
         writeln!(out, "    rule {} phase {} score {} {severity}  {}", rule["id"], rule["phase"], rule["score"], text(rule, "/message"))?;

@@ -41,7 +41,7 @@ pub(super) fn paint(value: &Value, colour: bool) -> (&'static str, &'static str)
 }
 
 /// The head of the table.
-pub(super) fn head(colour: bool, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn head(colour: bool, out: &mut dyn Write) -> io::Result<()> {
     let (on, off) = if colour { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     writeln!(
         out,
@@ -51,7 +51,7 @@ pub(super) fn head(colour: bool, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// One row.
-pub(super) fn row(value: &Value, colour: bool, out: &mut impl Write) -> io::Result<()> {
+pub(super) fn row(value: &Value, colour: bool, out: &mut dyn Write) -> io::Result<()> {
     let time = text(value, "/@timestamp").replace('T', " ").chars().take(23).collect::<String>();
     let (on, off) = paint(value, colour);
     let kind = text(value, "/event/kind");

@@ -1,14 +1,14 @@
 //! `portcullis audit verify`: whether the trail is whole, held against its key, its heads and the writer's position.
 
-use super::super::{FAILED, Format, NEGATIVE, OK, USAGE, report};
-use super::Place;
+use super::super::Format;
+use super::{End, Place, Printer};
 use crate::audit::escape::printable;
 use crate::audit::key::VerifyingKey;
 use crate::audit::verify::{Bad, Evidence, Heads, Report, verify};
 use crate::audit::{HEADS_FILE, Position, SIGNING_KEY_FILE, read};
 use crate::diagnostic::Diagnostic;
-use serde_json::json;
-use std::io::{self, IsTerminal as _};
+use serde_json::{Value, json};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ const DRAW_INTERVAL: Duration = Duration::from_millis(200);
 #[derive(Debug, clap::Args)]
 pub(crate) struct VerifyCommand {
     #[command(flatten)]
-    place: Place,
+    pub(super) place: Place,
     /// A key whose signatures count, public or private; may be given several times. Otherwise the gateway's own
     #[arg(long, value_name = "FILE")]
     key: Vec<PathBuf>,
@@ -66,25 +66,15 @@ impl VerifyCommand {
     }
 }
 
-/// Runs the command; 0 for a whole trail, 1 for a fault, 2 for a wrong policy, 3 for what cannot be read.
-pub(super) fn run(command: &VerifyCommand, format: Format) -> i32 {
-    let paths = match command.paths() {
-        Ok(paths) => paths,
-        Err(mistakes) => {
-            report(&mistakes);
-            return USAGE;
-        }
-    };
-    match check(&paths) {
-        Ok((found, evidence)) => {
-            print(&found, &evidence, &paths, format);
-            if found.bad.is_none() { OK } else { NEGATIVE }
-        }
-        Err(error) => {
-            eprintln!("error: {}: {error}", paths.directory.display());
-            FAILED
-        }
+/// Whether the trail is whole.
+pub(super) fn run(command: &VerifyCommand, to: &mut Printer) -> Result<bool, End> {
+    let paths = command.paths().map_err(|mistakes| End::Usage(mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))?;
+    let (found, evidence) = check(&paths)?;
+    match to.format {
+        Format::Json => writeln!(to.out, "{}", json(&found, &evidence))?,
+        _ => human(&found, &evidence, &paths.directory, to.out)?,
     }
+    Ok(found.bad.is_none())
 }
 
 fn check(paths: &Paths) -> io::Result<(Report, Evidence)> {
@@ -121,8 +111,7 @@ struct Progress {
 impl Progress {
     fn add(&mut self, bytes: u64) {
         self.done += bytes;
-        if let Some(drawn) = self.drawn.filter(|drawn| drawn.elapsed() >= DRAW_INTERVAL) {
-            let _ = drawn;
+        if self.drawn.is_some_and(|drawn| drawn.elapsed() >= DRAW_INTERVAL) {
             eprint!("\r{} of about {} MB ", self.done >> 20, self.total >> 20);
             self.drawn = Some(Instant::now());
         }
@@ -135,36 +124,47 @@ impl Progress {
     }
 }
 
-fn print(found: &Report, evidence: &Evidence, paths: &Paths, format: Format) {
-    if format == Format::Json {
-        let bad = found.bad.as_ref().map(|bad| json!({ "file": bad.file, "line": bad.line, "sequence": bad.sequence, "what": bad.what }));
-        let value = json!({
-            "whole": found.bad.is_none(),
-            "bad": bad,
-            "files": found.files,
-            "records": found.lines,
-            "first_sequence": found.first,
-            "last_sequence": found.last,
-            "requests": found.requests,
-            "gaps": found.gaps,
-            "lost": found.lost,
-            "merged": found.merged,
-            "signatures": found.signed,
-            "heads": found.heads,
-            "position": evidence.position.is_some(),
-            "retired_files": found.retired,
-            "notes": found.notes,
-        });
-        println!("{value}");
-        return;
-    }
+fn json(found: &Report, evidence: &Evidence) -> Value {
+    let bad = found.bad.as_ref().map(|bad| json!({ "file": bad.file, "line": bad.line, "sequence": bad.sequence, "what": bad.what }));
+    json!({
+        "whole": found.bad.is_none(),
+        "bad": bad,
+        "files": found.files,
+        "records": found.lines,
+        "first_sequence": found.first,
+        "last_sequence": found.last,
+        "requests": found.requests,
+        "gaps": found.gaps,
+        "lost": found.lost,
+        "merged": found.merged,
+        "signatures": found.signed,
+        "heads": found.heads,
+        "position": evidence.position.is_some(),
+        "retired_files": found.retired,
+        "notes": found.notes,
+    })
+}
+
+fn human(found: &Report, evidence: &Evidence, directory: &Path, out: &mut dyn Write) -> io::Result<()> {
     for note in &found.notes {
-        println!("note: {}", printable(note));
+        writeln!(out, "note: {}", printable(note))?;
     }
-    match &found.bad {
-        Some(bad) => println!("{}", fault(bad)),
-        None => summary(found, evidence, &paths.directory),
+    if let Some(bad) = &found.bad {
+        return writeln!(out, "{}", fault(bad));
     }
+    let Report { lines, files, first, last, requests, merged, lost, gaps, .. } = found;
+    writeln!(out, "whole: {lines} records in {files} files of {}", directory.display())?;
+    writeln!(out, "  sequence    {first} to {last}")?;
+    writeln!(out, "  requests    {requests} recorded, {merged} merged into flood records, {lost} lost in {gaps} declared gaps")?;
+    if found.retired > 0 {
+        writeln!(out, "  retired     {} files before the first, by signed records", found.retired)?;
+    }
+    let said = |there: bool, what: String, lacks: &str| if there { what } else { lacks.to_owned() };
+    writeln!(out, "  signatures  {}", said(!evidence.keys.is_empty(), format!("{} right", found.signed), "not checked: no key (--key)"))?;
+    let heads = format!("{} agree, of {} known", found.heads, evidence.heads.len());
+    let lacks = "none (--heads): an end that was cut off would not be noticed";
+    writeln!(out, "  heads       {}", said(!evidence.heads.is_empty(), heads, lacks))?;
+    writeln!(out, "  position    {}", said(evidence.position.is_some(), "agrees".into(), "none"))
 }
 
 /// `file:line: sequence N: what`.
@@ -172,21 +172,4 @@ fn fault(bad: &Bad) -> String {
     let line = if bad.line == 0 { String::new() } else { format!(":{}", bad.line) };
     let sequence = bad.sequence.map(|sequence| format!(" sequence {sequence}:")).unwrap_or_default();
     format!("{}{line}:{sequence} {}", printable(&bad.file.display().to_string()), printable(&bad.what))
-}
-
-fn summary(found: &Report, evidence: &Evidence, directory: &Path) {
-    println!("whole: {} records in {} files of {}", found.lines, found.files, directory.display());
-    println!("  sequence    {} to {}", found.first, found.last);
-    println!(
-        "  requests    {} recorded, {} merged into flood records, {} lost in {} declared gaps",
-        found.requests, found.merged, found.lost, found.gaps
-    );
-    if found.retired > 0 {
-        println!("  retired     {} files before the first, by signed records", found.retired);
-    }
-    let said = |there: bool, what: String, lacks: &str| if there { what } else { lacks.to_owned() };
-    println!("  signatures  {}", said(!evidence.keys.is_empty(), format!("{} right", found.signed), "not checked: no key (--key)"));
-    let heads = format!("{} agree, of {} known", found.heads, evidence.heads.len());
-    println!("  heads       {}", said(!evidence.heads.is_empty(), heads, "none (--heads): an end that was cut off would not be noticed"));
-    println!("  position    {}", said(evidence.position.is_some(), "agrees".into(), "none"));
 }

@@ -1,6 +1,5 @@
 //! Layer 1, Basic auth: who it is, and whether they may be here.
 
-mod backoff;
 mod credentials;
 mod cross_site;
 mod decide;
@@ -15,7 +14,6 @@ mod tests;
 
 pub use files::FileChange;
 
-use self::backoff::Backoff;
 use self::credentials::{Credentials, Found};
 use self::files::{Content, Store, Stores};
 use self::pool::{Check, Pool};
@@ -23,7 +21,7 @@ use self::proven::{Proven, Prover};
 use crate::audit::Record;
 use crate::diagnostic::Diagnostic;
 use crate::evidence::Caller;
-use crate::identity::{Hash, User};
+use crate::identity::{Backoff, Hash, User};
 use crate::limits::PROVEN_CREDENTIALS_LIFETIME;
 use crate::message::{Body, Request, Response};
 use crate::policy::require::Asked;

@@ -1,7 +1,7 @@
 //! The threads that hash passwords: few, apart from the runtimes, behind a bounded queue.
 
-use super::backoff::network;
 use super::proven::Proof;
+use crate::identity::backoff::network;
 use crate::identity::{Hash, password};
 use crate::limits::{HASH_QUEUE_MAX, HASH_QUEUE_PER_ADDRESS_MAX};
 use std::collections::{HashMap, VecDeque};

@@ -111,6 +111,9 @@ pub const KEYS: &[Key] = &[
 
     key("admin", "address", One, "address and port", Value(r#""127.0.0.1:9900""#), r#""127.0.0.1:9900""#, "Where to listen. Anything but the machine itself needs `dangerously_public_admin`."),
     key("admin", "dangerously_public_admin", One, BOOLEAN, Value("false"), "true", "Allows an admin address that other machines can reach."),
+    key("admin", "require", One, "list of conditions", Words("nobody: no console"), r#"["group admins"]"#, "Who may use the console: people and groups, as in `require` elsewhere."),
+    key("admin", "users", One, PATH, Words("that of `[auth]`"), r#""auth/htpasswd""#, "The password file of the console."),
+    key("admin", "groups", One, PATH, Words("that of `[auth]`"), r#""auth/groups""#, "The group file of the console."),
 
     key("log", "level", One, "filter", Value(r#""info""#), r#""info,portcullis::tls=debug""#, "`error`, `warn`, `info`, `debug` or `trace`, also per module."),
     key("log", "directory", One, PATH, Words("standard error"), r#""../log""#, "A folder for daily log files."),
@@ -121,6 +124,8 @@ pub const KEYS: &[Key] = &[
     key("audit", "signing_key", One, PATH, Words("`signing-key.pem` in `state_directory`"), r#""/etc/portcullis/audit-key.pem""#, "The Ed25519 key (PKCS#8, PEM, mode 0600) that signs checkpoints; made at the first start."),
     key("audit", "heads_file", One, PATH, Words("`heads.jsonl` in `state_directory`"), r#""/mnt/other/heads.jsonl""#, "Where every signed record is copied, so that a cut trail is noticed. Best on another machine's disk."),
     key("audit", "spill_directory", One, PATH, Words("none"), r#""/var/spool/portcullis""#, "Where records go while `directory` refuses them; they are brought home afterwards. Best on another disk."),
+    key("audit", "index_directory", One, PATH, Words("`index` in the folder of the files"), r#""/var/cache/portcullis/index""#, "The folder of the index over them: it can be thrown away at any time."),
+    key("audit", "index", One, BOOLEAN, Words("`true` with a console"), "true", "The gateway keeps the index up to date. Without it, `portcullis audit index` does."),
     key("audit", "file_bytes_max", One, BYTES, Value("268435456"), "104857600", "A file that would grow beyond this is closed and the next begun."),
     key("audit", "retention_days", One, "integer, days, or `\"forever\"`", Value(r#""forever""#), "365", "How long closed files are kept."),
     key("audit", "compress_after_hours", One, "integer, hours, or `\"never\"`", Value("24"), r#""never""#, "Age at which closed files are compressed with gzip."),

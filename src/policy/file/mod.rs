@@ -167,9 +167,9 @@ pub fn examine_text(path: &Path, text: &str, files: &dyn Files) -> Examined {
 fn read(ctx: &Ctx<'_>, path: &Path, table: &tree::Table) -> Policy {
     let root = Section::root(ctx, table);
     let listeners = server::listeners(&root);
-    let admin = server::admin(&root);
-    server::admin_apart(ctx, admin.as_ref(), &listeners);
     let global = Level::global(&root);
+    let admin = server::admin(&root, &global);
+    server::admin_apart(ctx, admin.as_ref(), &listeners);
     resolve::auth_files(ctx, &global);
     let backends = backend::read(&root);
     let places = inspection::Places::read(ctx, &root);
@@ -183,9 +183,9 @@ fn read(ctx: &Ctx<'_>, path: &Path, table: &tree::Table) -> Policy {
     }
     Policy {
         path: path.to_owned(),
-        admin: admin.map(|a| a.value),
         log: server::log(&root),
-        audit: server::audit(&root),
+        audit: server::audit(&root, admin.as_ref().is_some_and(|a| a.value.console.is_some())),
+        admin: admin.map(|a| a.value),
         limits: server::client_limits(&root),
         pages,
         trusted_proxies: forward

@@ -1,12 +1,13 @@
 //! The tables about the gateway itself: listeners, admin, log, audit, limits.
 
 use super::section::Section;
-use super::settings::{each, header_name};
+use super::settings::{Level, each, header_name};
 use super::tree::{Sp, Span};
-use super::{Ctx, Expect, names};
+use super::{Ctx, Expect, Named, names, require};
 use crate::audit::JsonPath;
+use crate::audit::read::INDEX_DIRECTORY;
 use crate::limits;
-use crate::policy::{Admin, Audit, AuditSync, ClientLimits, Listener, Log, OnAuditFailure};
+use crate::policy::{Admin, Audit, AuditSync, ClientLimits, ConsoleSettings, Listener, Log, OnAuditFailure, Require};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -115,8 +116,8 @@ fn socket_address(s: &Section<'_>, key: &'static str) -> Option<Sp<SocketAddr>> 
     None
 }
 
-/// The admin listener, with the place of its address.
-pub(super) fn admin(root: &Section<'_>) -> Option<Sp<Admin>> {
+/// The admin listener, with the place of its address. `global` has the password and group files where it names none of its own.
+pub(super) fn admin(root: &Section<'_>, global: &Level) -> Option<Sp<Admin>> {
     let s = root.table("admin", false)?;
     let address = if s.has("address") {
         socket_address(&s, "address")
@@ -129,7 +130,45 @@ pub(super) fn admin(root: &Section<'_>) -> Option<Sp<Admin>> {
         let help = format!("write address = \"127.0.0.1:{}\", or dangerously_public_admin = true", address.value.port());
         s.ctx.report.error(&address.span, "other machines can reach this admin address", help);
     }
-    Some(address.map(|address| Admin { address }))
+    let console = console(&s, global);
+    Some(address.map(|address| Admin { address, console }))
+}
+
+/// Who may use the console; nobody where `require` is not written.
+fn console(s: &Section<'_>, global: &Level) -> Option<ConsoleSettings> {
+    let own = |key| s.path(key, Expect::File);
+    let (users, groups) = (own("users"), own("groups"));
+    let dangerously_allow_des = global.auth.dangerously_allow_des.as_ref().is_some_and(|flag| flag.value);
+    for path in users.iter().map(|path| path.value.clone()) {
+        s.ctx.name(Named::Users { path, dangerously_allow_des });
+    }
+    for path in groups.iter().map(|path| path.value.clone()) {
+        s.ctx.name(Named::Groups { path });
+    }
+    let written = require::read(s.ctx, s.raw("require")?)?;
+    if !people_only(&written.value) {
+        let help = "write require = [\"group admins\"]; an address can be asked for beside that by the machine's firewall";
+        s.ctx.report.error(&written.span, "the console is only for people who log in", help);
+    }
+    let (users, groups) = (users.or_else(|| global.auth.users.clone()), groups.or_else(|| global.auth.groups.clone()));
+    if users.is_none() && !s.ctx.is_faulty("users") {
+        let help = "write users = \"auth/htpasswd\" in [admin] or [auth]";
+        s.ctx.report.missing(&written.span, "this needs a password file, and none is named", help);
+    }
+    if require::names_groups(&written.value) && groups.is_none() && !s.ctx.is_faulty("groups") {
+        let help = "write groups = \"auth/groups\" in [admin] or [auth]";
+        s.ctx.report.missing(&written.span, "this needs a group file, and none is named", help);
+    }
+    Some(ConsoleSettings { users: users?.value, groups: groups.map(|path| path.value), require: written.value, dangerously_allow_des })
+}
+
+/// Whether a `require` names nothing but people.
+fn people_only(require: &Require) -> bool {
+    match require {
+        Require::ValidUser | Require::Users(_) | Require::Groups(_) | Require::AllDenied => true,
+        Require::AllGranted | Require::Ip(_) | Require::Local => false,
+        Require::Any(list) | Require::All(list) | Require::None(list) => list.iter().all(people_only),
+    }
 }
 
 /// Admin and clients on one socket are told apart by nothing.
@@ -167,8 +206,8 @@ fn is_filter(text: &str) -> bool {
         && text.split(',').all(|part| LEVELS.contains(&part.rsplit('=').next().unwrap_or_default().trim().to_ascii_lowercase().as_str()))
 }
 
-/// The audit trail.
-pub(super) fn audit(root: &Section<'_>) -> Audit {
+/// The audit trail. `console` says that somebody reads it there.
+pub(super) fn audit(root: &Section<'_>, console: bool) -> Audit {
     let s = root.table("audit", false);
     let s = s.as_ref();
     let extended = |built_in: &[&str], own: Option<Sp<Vec<String>>>| {
@@ -197,6 +236,8 @@ pub(super) fn audit(root: &Section<'_>) -> Audit {
         signing_key: place("signing_key").map(|d| d.value),
         heads_file: place("heads_file").map(|d| d.value),
         spill_directory: place("spill_directory").map(|d| d.value),
+        index_directory: place("index_directory").map_or_else(|| directory.join(INDEX_DIRECTORY), |d| d.value),
+        index: s.and_then(|s| s.flag("index")).map_or(console, |flag| flag.value),
         directory,
         file_bytes_max: s.and_then(|s| s.number("file_bytes_max", 1 << 16..=1 << 40)).map_or(limits::AUDIT_FILE_BYTES_MAX, |n| n.value),
         retention_days: s.and_then(|s| s.number_or("retention_days", "forever", 1..=36_500)).and_then(|n| n.value),

@@ -14,6 +14,7 @@ use crate::ruleset::{Rule, RuleSet, Settings, Step};
 use crate::source::FileSource;
 use crate::span::{FileId, Sources, Span};
 use crate::syntax::ast::{Directive, Item, RuleText};
+use crate::syntax::directive::Setting;
 use crate::syntax::parser;
 use crate::syntax::text::Text;
 use rule::Defaults;
@@ -56,6 +57,8 @@ struct Compiler<'a> {
     markers: Vec<Arc<str>>,
     jumps: Vec<(Arc<str>, Span)>,
     files_read: usize,
+    /// Where a list is asked that wants a key.
+    wants_key: Vec<Span>,
 }
 
 impl<'a> Compiler<'a> {
@@ -74,6 +77,7 @@ impl<'a> Compiler<'a> {
             markers: Vec::new(),
             jumps: Vec::new(),
             files_read: 0,
+            wants_key: Vec::new(),
         }
     }
 
@@ -114,7 +118,12 @@ impl<'a> Compiler<'a> {
             Directive::Remove(which) => self.remove(&which, item.span),
             Directive::UpdateTarget { which, targets, replaced } => self.update_targets(&which, &targets, &replaced, item.span),
             Directive::UpdateAction { which, actions } => self.update_actions(&which, &actions, item.span),
-            Directive::Setting(setting, words) => settings::apply(&mut self.settings, setting, &words, item.span, &mut self.problems),
+            Directive::Setting(setting, words) => {
+                settings::apply(&mut self.settings, setting, &words, item.span, &mut self.problems);
+                if setting == Setting::GeoLookupDb {
+                    self.resolve_geo_database(path);
+                }
+            }
         }
     }
 
@@ -142,6 +151,14 @@ impl<'a> Compiler<'a> {
             {
                 self.problems.push(Problem::error(span, format!("`{file}` cannot be read: {reason}")));
             }
+        }
+    }
+
+    /// The database is named relative to the file that names it, and opened by the caller.
+    fn resolve_geo_database(&mut self, path: &str) {
+        if let Some(named) = self.settings.geo_database.take() {
+            let full = self.files.expand(&named, path).ok().and_then(|paths| paths.into_iter().next());
+            self.settings.geo_database = Some(full.unwrap_or(named));
         }
     }
 
@@ -179,6 +196,9 @@ impl<'a> Compiler<'a> {
         if let Some(text) = text {
             (link.targets, link.excluded) = rule::targets(&text.targets, &mut self.problems);
             link.test = rule::test(&text.operator, self.files, path, &mut self.problems);
+            if link.test.as_ref().is_some_and(rule::wants_key) {
+                self.wants_key.push(text.operator.argument.span());
+            }
         }
         if text.is_some_and(|text| !text.targets.is_empty() && text.targets.iter().all(|target| target.excluded)) {
             self.problems.push(Problem::error(span, "the rule leaves out variables but looks at none"));
@@ -247,6 +267,10 @@ impl<'a> Compiler<'a> {
                 self.problems.push(problem.suggest(&label, self.markers.iter().map(AsRef::as_ref)));
             }
         }
+        if self.settings.http_bl_key.is_none() {
+            let missing = |span| Problem::error(span, "this list answers only with a key").help("set it with SecHttpBlKey");
+            self.problems.extend(self.wants_key.drain(..).map(missing));
+        }
         self.problems.sort_by_key(|problem| (problem.span.file, problem.span.start));
         let sources = &self.sources;
         let located = self.problems.drain(..).map(|problem| problem.locate(sources));
@@ -255,10 +279,9 @@ impl<'a> Compiler<'a> {
         if self.diagnostics.iter().any(|one| one.severity == Severity::Error) {
             return Err(self.diagnostics);
         }
-        let (rules, phases) = renumber(self.rules, self.steps);
-        let mut set = RuleSet { rules, phases, settings: self.settings };
-        resolve_selections(&mut set);
-        Ok((set, self.diagnostics))
+        let (mut rules, phases) = renumber(self.rules, self.steps);
+        resolve_selections(&mut rules);
+        Ok((RuleSet::new(rules, phases, self.settings), self.diagnostics))
     }
 }
 
@@ -278,9 +301,9 @@ fn renumber(rules: Vec<Option<Rule>>, steps: [Vec<Step>; 5]) -> (Vec<Rule>, [Vec
 }
 
 /// Looks up once which rules each `ctl` speaks of, so that a transaction only sets bits.
-fn resolve_selections(set: &mut RuleSet) {
-    let facts: Vec<_> = set.rules.iter().map(|rule| (rule.id, rule.tags.clone(), rule.message_text.clone())).collect();
-    let effects = set.rules.iter_mut().flat_map(|rule| &mut rule.links).flat_map(|link| &mut link.effects);
+fn resolve_selections(rules: &mut [Rule]) {
+    let facts: Vec<_> = rules.iter().map(|rule| (rule.id, rule.tags.clone(), rule.message_text.clone())).collect();
+    let effects = rules.iter_mut().flat_map(|rule| &mut rule.links).flat_map(|link| &mut link.effects);
     for effect in effects {
         if let Effect::Control(Control::RemoveRules(selection) | Control::RemoveTargets(selection, _)) = effect {
             let covered = facts

@@ -161,6 +161,11 @@ pub(super) fn targets(texts: &[TargetText], problems: &mut Vec<Problem>) -> (Vec
     (targets, excluded)
 }
 
+/// Whether it asks a block list that answers only with `SecHttpBlKey`.
+pub(super) fn wants_key(test: &Test) -> bool {
+    matches!(&test.check, Check::Operator(Operator::Rbl(list)) if list.is_http_bl())
+}
+
 /// The operator of a link.
 pub(super) fn test(text: &OperatorText, files: &dyn FileSource, path: &str, problems: &mut Vec<Problem>) -> Option<Test> {
     let argument = text.argument.as_str();

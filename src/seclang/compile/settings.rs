@@ -60,6 +60,8 @@ fn set(settings: &mut Settings, setting: Setting, word: &str) -> Result<(), Stri
             return Err("this is not supported here; remove the line, or set it to Off".to_owned());
         }
         Setting::ParseXmlIntoArgs | Setting::TmpSaveUploadedFiles => {}
+        Setting::GeoLookupDb => settings.geo_database = Some(word.to_owned()),
+        Setting::HttpBlKey => settings.http_bl_key = Some(key(word)?),
         Setting::UnicodeMapFile | Setting::ResponseBodyMimeType | Setting::ResponseBodyMimeTypesClear => {}
     }
     Ok(())
@@ -101,6 +103,12 @@ fn rejects(word: &str) -> Result<bool, String> {
 
 fn number(word: &str, most: u64) -> Result<u64, String> {
     word.parse::<u64>().ok().filter(|number| *number <= most).ok_or_else(|| format!("`{word}` is not a number from 0 to {most}"))
+}
+
+/// A key of Project Honey Pot: twelve letters.
+fn key(word: &str) -> Result<String, String> {
+    let right = word.len() == 12 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    right.then(|| word.to_owned()).ok_or_else(|| format!("`{word}` is not a key, which has twelve small letters"))
 }
 
 fn one_byte(word: &str) -> Result<u8, String> {

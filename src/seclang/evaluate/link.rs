@@ -13,6 +13,7 @@ use crate::ruleset::{Check, Link, Test};
 use crate::target::{Selector, Target};
 use crate::transaction::Transaction;
 use crate::transform::Transformation;
+use crate::value::Entry;
 use crate::variable::Variable;
 use crate::verdict::{Cause, Phase};
 
@@ -54,7 +55,7 @@ impl Transaction {
         matched
     }
 
-    fn remember(&mut self, name: &Bytes, value: &Bytes) {
+    pub(super) fn remember(&mut self, name: &Bytes, value: &Bytes) {
         self.state.matched = Some((name.clone(), value.clone()));
         if self.state.matched_vars.len() < limits::MATCHED_VARS_MAX {
             self.state.matched_vars.push((name.clone(), value.clone()));
@@ -111,7 +112,7 @@ impl Transaction {
     }
 
     /// Asks the operator. None where the fuel is used up.
-    fn test(&mut self, run: &Run<'_>, link: &Link, test: &Test, value: &Bytes) -> Option<Answer> {
+    pub(super) fn test(&mut self, run: &Run<'_>, link: &Link, test: &Test, value: &Bytes) -> Option<Answer> {
         let expanded = test.argument.as_ref().map(|template| self.expand(template));
         if !self.burn(value.len() + expanded.as_ref().map_or(0, Bytes::len)) {
             return None;
@@ -119,6 +120,7 @@ impl Transaction {
         let mut captures = link.capture.then(Captures::default);
         let matched = match &test.check {
             Check::Operator(operator) if operator.needs() == Need::Dns => self.listed(operator, value),
+            Check::Operator(operator) if operator.needs() == Need::Geo => self.locate(value),
             Check::Operator(operator) => operator.matches(value, expanded.as_deref(), captures.as_mut()),
             Check::Pattern => match self.pattern(&expanded.unwrap_or_default()) {
                 Ok(pattern) => pattern.matches(value, captures.as_mut()),
@@ -144,11 +146,23 @@ impl Transaction {
 
     /// `@rbl` by the answers the caller gave.
     fn listed(&self, operator: &Operator, value: &[u8]) -> Matched {
-        let Some(name) = operator.dns_name(value) else { return Matched::No };
+        let key = self.rules.settings().http_bl_key.as_deref();
+        let Some(name) = operator.dns_name(value, key) else { return Matched::No };
         match self.state.dns.get(&name) {
             Some(listed) => Matched::from(*listed),
             None => Matched::Error(format!("nobody has resolved {name}")),
         }
+    }
+
+    /// `@geoLookup`: an address that the database lists matches, and `GEO` says where it is.
+    fn locate(&mut self, value: &[u8]) -> Matched {
+        let Some(database) = &self.geo else {
+            return Matched::Error("@geoLookup has no database; name one with SecGeoLookupDb".to_owned());
+        };
+        let address = std::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<std::net::IpAddr>().ok());
+        let Some(record) = address.and_then(|address| database.find(address.to_canonical())) else { return Matched::No };
+        self.state.geo = record.into_fields().map(|(name, value)| Entry::new(name, value)).collect();
+        Matched::Yes
     }
 
     /// A pattern that has just been expanded, built once for each text of a transaction.
@@ -190,7 +204,8 @@ impl Transaction {
             let Some(Test { check: Check::Operator(operator), .. }) = &link.test else { continue };
             if operator.needs() == Need::Dns {
                 let values = link.targets.iter().flat_map(|target| self.pick(target));
-                names.extend(values.filter_map(|entry| operator.dns_name(&entry.value)));
+                let key = self.rules.settings().http_bl_key.as_deref();
+                names.extend(values.filter_map(|entry| operator.dns_name(&entry.value, key)));
             }
         }
         names.sort();
@@ -207,7 +222,8 @@ impl Transaction {
     }
 }
 
-enum Answer {
+/// What an operator said, negation included.
+pub(super) enum Answer {
     No,
     /// With what the operator captured first.
     Yes(Option<Bytes>),
@@ -222,14 +238,14 @@ fn apply(transformation: Transformation, value: &Bytes) -> Option<Bytes> {
     }
 }
 
-fn full_name(variable: Variable, name: &Bytes) -> Bytes {
+pub(super) fn full_name(variable: Variable, name: &Bytes) -> Bytes {
     if variable.is_collection() {
         return Bytes::from([variable.name().as_bytes(), b":", name].concat());
     }
     Bytes::from_static(variable.name().as_bytes())
 }
 
-fn counted_name(target: &Target) -> Bytes {
+pub(super) fn counted_name(target: &Target) -> Bytes {
     let name = target.variable.name();
     let text = match &target.selector {
         Some(Selector::Name(selector)) => format!("&{name}:{}", String::from_utf8_lossy(selector)),

@@ -1,7 +1,9 @@
-//! The plain evaluator: rule after rule, value after value. Simple rather than fast, and what every faster way is compared with.
+//! The loop over the rules of a phase. The plain evaluator is here: rule after rule, value after value, simple rather than fast, and
+//! what the one that follows the matching plan is compared with.
 
 mod effects;
 mod link;
+mod planned;
 mod record;
 
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use crate::action::Allow;
 use crate::collections::Collections;
 use crate::limits;
 use crate::ruleset::{Rule, RuleSet, Step};
-use crate::transaction::{Mode, Transaction};
+use crate::transaction::{Evaluator, Mode, Transaction};
 use crate::verdict::{Cause, Intervention, Phase};
 
 impl Transaction {
@@ -59,19 +61,26 @@ impl Transaction {
             return None;
         }
         let rules = Arc::clone(&self.rules);
+        match self.evaluator {
+            Evaluator::Plan => self.run_planned(&rules, phase, collections),
+            Evaluator::Plain => self.run_plain(&rules, phase, collections),
+        }
+        self.state.current_rule = None;
+        if phase == Phase::Logging { None } else { self.intervention.clone() }
+    }
+
+    fn run_plain(&mut self, rules: &RuleSet, phase: Phase, collections: &mut dyn Collections) {
         let mut course = Course::default();
         for step in rules.phases.get(phase.index()).into_iter().flatten() {
             match step {
                 Step::Marker(label) => course.marker(label),
                 Step::Rule(index) => {
-                    if !self.step(&rules, *index, &mut course, collections) {
+                    if !self.step(rules, *index, &mut course, collections) {
                         break;
                     }
                 }
             }
         }
-        self.state.current_rule = None;
-        if phase == Phase::Logging { None } else { self.intervention.clone() }
     }
 
     /// One rule of the phase. False where the phase ends.
@@ -85,6 +94,11 @@ impl Transaction {
             course.skip = rule.skip;
             course.skip_after = rule.skip_after.clone();
         }
+        self.goes_on(rule)
+    }
+
+    /// Whether the phase goes on behind a rule.
+    fn goes_on(&mut self, rule: &Rule) -> bool {
         if self.fuel == 0 {
             self.error(Cause::Fuel, Some(rule.id), "the transaction's fuel is used up: the rest of the phase did not run");
             return false;

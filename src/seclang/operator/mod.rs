@@ -10,6 +10,7 @@ mod detect_xss;
 mod ends_with;
 mod ip_match;
 mod ip_match_from_file;
+mod libinjection;
 mod number;
 mod pm;
 mod pm_from_file;
@@ -265,10 +266,10 @@ impl Operator {
     }
 
     /// The name to resolve where [`Operator::needs`] says [`Need::Dns`]; any address in the answer is a match. None
-    /// where there is nothing to ask, which is no match.
-    pub fn dns_name(&self, value: &[u8]) -> Option<String> {
+    /// where there is nothing to ask, which is no match. `http_bl_key` is what `SecHttpBlKey` says.
+    pub fn dns_name(&self, value: &[u8], http_bl_key: Option<&str>) -> Option<String> {
         match self {
-            Self::Rbl(list) => list.query(value),
+            Self::Rbl(list) => list.query(value, http_bl_key),
             _ => None,
         }
     }

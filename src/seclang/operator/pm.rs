@@ -12,7 +12,10 @@ use crate::transform::digits::hex_byte;
 ///
 /// Manual: Operators, pm.
 #[derive(Debug)]
-pub struct Pm(AhoCorasick);
+pub struct Pm {
+    set: AhoCorasick,
+    phrases: Vec<Vec<u8>>,
+}
 
 impl Pm {
     pub(super) fn compile(argument: &str) -> Result<Self, String> {
@@ -24,13 +27,20 @@ impl Pm {
     pub(super) fn from_phrases<P: AsRef<[u8]>>(phrases: impl Iterator<Item = P>) -> Result<Self, String> {
         // The standard semantics report the match that ends first, which is the one that
         // ModSecurity's own automaton stops at.
+        let phrases: Vec<Vec<u8>> = phrases.map(|phrase| phrase.as_ref().to_vec()).collect();
         let mut builder = AhoCorasickBuilder::new();
-        let set = builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(phrases).map_err(|error| error.to_string())?;
-        if set.patterns_len() == 0 { Err("there is no phrase to look for".to_owned()) } else { Ok(Self(set)) }
+        let set =
+            builder.ascii_case_insensitive(true).match_kind(MatchKind::Standard).build(&phrases).map_err(|error| error.to_string())?;
+        if phrases.is_empty() { Err("there is no phrase to look for".to_owned()) } else { Ok(Self { set, phrases }) }
+    }
+
+    /// The phrases as they were given.
+    pub(crate) fn phrases(&self) -> &[Vec<u8>] {
+        &self.phrases
     }
 
     pub(super) fn matches(&self, value: &[u8], captures: Option<&mut Captures>) -> bool {
-        let Some(found) = self.0.find(value) else { return false };
+        let Some(found) = self.set.find(value) else { return false };
         if let Some(captures) = captures {
             captures.clear();
             captures.set(0, value.get(found.range()).unwrap_or_default());

@@ -24,11 +24,22 @@ impl Rbl {
         Ok(Self { zone: zone.to_owned() })
     }
 
+    /// Whether this is Project Honey Pot's list, `dnsbl.httpbl.org`.
+    pub fn is_http_bl(&self) -> bool {
+        self.zone.eq_ignore_ascii_case("dnsbl.httpbl.org")
+    }
+
     /// The name to look up: the address backwards (RFC 5782), or a host name as it is, before the zone. None where
     /// the value is neither.
-    pub fn query(&self, value: &[u8]) -> Option<String> {
+    ///
+    /// Project Honey Pot's list wants a key in front, and knows IPv4 addresses only; without a key nothing is asked.
+    pub fn query(&self, value: &[u8], http_bl_key: Option<&str>) -> Option<String> {
         let text = std::str::from_utf8(value).ok()?.trim();
         let mut name = String::new();
+        if self.is_http_bl() {
+            text.parse::<IpAddr>().ok().filter(|address| address.to_canonical().is_ipv4())?;
+            let _ = write!(name, "{}.", http_bl_key?);
+        }
         match text.parse::<IpAddr>().map(|address| address.to_canonical()) {
             Ok(IpAddr::V4(address)) => {
                 let [a, b, c, d] = address.octets();

@@ -16,6 +16,11 @@ impl StrMatch {
         Self(memmem::Finder::new(argument.as_bytes()).into_owned())
     }
 
+    /// The text that is looked for.
+    pub(crate) fn text(&self) -> &[u8] {
+        self.0.needle()
+    }
+
     pub(super) fn matches(&self, value: &[u8]) -> bool {
         self.0.find(value).is_some()
     }

@@ -27,6 +27,11 @@ impl ByteRange {
         if allowed.contains(&true) { Ok(Self { allowed }) } else { Err("@validateByteRange needs at least one byte or range".to_owned()) }
     }
 
+    /// Whether the byte is one of the allowed ones.
+    pub(crate) fn allows(&self, byte: u8) -> bool {
+        self.allowed[usize::from(byte)]
+    }
+
     pub(super) fn matches(&self, value: &[u8]) -> bool {
         value.iter().any(|&byte| !self.allowed[usize::from(byte)])
     }

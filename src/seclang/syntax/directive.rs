@@ -64,6 +64,8 @@ pub enum Setting {
     SensorId,
     ParseXmlIntoArgs,
     TmpSaveUploadedFiles,
+    GeoLookupDb,
+    HttpBlKey,
 }
 
 const AUDIT: &str = "the gateway writes one audit trail for everything: see `[audit]` in gateway.toml";
@@ -120,9 +122,9 @@ pub const DIRECTIVES: &[(&str, Treatment)] = &[
     ("SecChrootDir", Refused("confine the process with its systemd unit instead")),
     ("SecServerSignature", Refused("the gateway sends no signature; set headers in gateway.toml")),
     ("SecHashEngine", Refused(HASH)), ("SecHashKey", Refused(HASH)), ("SecHashParam", Refused(HASH)), ("SecHashMethodRx", Refused(HASH)),
-    ("SecHashMethodPm", Refused(HASH)), ("SecGeoLookupDb", Refused("countries are not known here; list networks with @ipMatchFromFile")),
+    ("SecHashMethodPm", Refused(HASH)), ("SecGeoLookupDb", S(Setting::GeoLookupDb)),
     ("SecGsbLookupDb", Refused("Google's service behind @gsbLookup has ended: remove the line and its rules")),
-    ("SecHttpBlKey", Refused("use @ipMatchFromFile with a list that you fetch yourself")),
+    ("SecHttpBlKey", S(Setting::HttpBlKey)),
     ("SecPdfProtect", Refused(PDF)), ("SecPdfProtectMethod", Refused(PDF)), ("SecPdfProtectSecret", Refused(PDF)),
     ("SecPdfProtectTimeout", Refused(PDF)), ("SecPdfProtectTokenName", Refused(PDF)),
     ("SecRemoteRules", Refused("fetch the rules yourself, check them, and Include the file")),

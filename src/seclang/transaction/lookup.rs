@@ -104,6 +104,7 @@ impl Transaction {
             V::MultipartPartHeaders => values(&self.found.part_headers),
             V::MultipartFilename => values(&self.found.files),
             V::MultipartName => values(&self.found.part_names),
+            V::Geo => values(&self.state.geo),
             V::Tx => self.state.tx.iter().for_each(|entry| visit(&entry.name, &entry.value)),
             V::Env => self.state.env.iter().for_each(|entry| visit(&entry.name, &entry.value)),
             V::MatchedVars => self.state.matched_vars.iter().for_each(|(name, value)| visit(name, value)),

@@ -4,6 +4,7 @@ mod body;
 mod cookies;
 mod lookup;
 mod request;
+mod sight;
 mod time;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use crate::action::{Allow, Switch};
 use crate::body::multipart;
 use crate::exclusion::Exclusion;
+use crate::geo::GeoDatabase;
 use crate::limits;
 use crate::operator::Rx;
 use crate::ruleset::RuleSet;
@@ -24,6 +26,7 @@ use crate::variable::Variable;
 use crate::verdict::{Cause, EngineError, Intervention, Match, Phase};
 
 pub use body::BodyOutcome;
+pub(crate) use sight::Sight;
 
 /// What the engine may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,16 @@ pub enum Mode {
     Detect,
     /// No rule runs.
     Off,
+}
+
+/// How rules are matched. Both ways decide the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Evaluator {
+    /// By the matching plan: each transformation chain once for a value, and only operators that may match it.
+    #[default]
+    Plan,
+    /// Rule after rule, value after value: slow, and what the plan is compared with.
+    Plain,
 }
 
 /// What the caller knows before the transaction begins.
@@ -47,6 +60,10 @@ pub struct Options {
     pub now: u64,
     /// Overrides [`limits::FUEL_MAX`].
     pub fuel: Option<u64>,
+    /// How rules are matched.
+    pub evaluator: Evaluator,
+    /// What `@geoLookup` asks; without one, using the operator is an engine error.
+    pub geo: Option<Arc<dyn GeoDatabase>>,
 }
 
 /// A running transaction.
@@ -62,6 +79,7 @@ pub struct Transaction {
     pub(crate) client: Option<(IpAddr, u16)>,
     pub(crate) server: Option<(IpAddr, u16)>,
     pub(crate) user: Option<Bytes>,
+    pub(crate) geo: Option<Arc<dyn GeoDatabase>>,
     pub(crate) request: Request,
     pub(crate) response: Response,
     pub(crate) found: Found,
@@ -73,6 +91,10 @@ pub struct Transaction {
     pub(crate) intervention: Option<Intervention>,
     pub(crate) would_intervene: Option<Intervention>,
     pub(crate) fuel: u64,
+    pub(crate) evaluator: Evaluator,
+    pub(crate) sight: Sight,
+    /// Counts what was fed of the request's head.
+    pub(crate) head: u32,
 }
 
 /// The request as it was sent.
@@ -152,6 +174,8 @@ pub(crate) struct State {
     pub(crate) user_id: Bytes,
     /// Names that were resolved for `@rbl`, and whether they have an address.
     pub(crate) dns: BTreeMap<String, bool>,
+    /// What `@geoLookup` found last.
+    pub(crate) geo: Vec<Entry>,
     /// Patterns built for this transaction, by their text.
     pub(crate) patterns: BTreeMap<Bytes, Arc<Rx>>,
     pub(crate) current_rule: Option<u32>,
@@ -188,6 +212,7 @@ impl Transaction {
             client: None,
             server: None,
             user: None,
+            geo: options.geo,
             request,
             response,
             found: Found::default(),
@@ -199,6 +224,9 @@ impl Transaction {
             intervention: None,
             would_intervene: None,
             fuel: options.fuel.unwrap_or(limits::FUEL_MAX),
+            evaluator: options.evaluator,
+            sight: Sight::default(),
+            head: 0,
             rules,
         }
     }
@@ -283,6 +311,11 @@ impl Transaction {
     /// A variable of TX, in any case of letters.
     pub fn tx_variable(&self, name: &str) -> Option<&Bytes> {
         self.state.tx.get(name.as_bytes())
+    }
+
+    /// All variables of TX with their names as they were first spelled, in the order of the lower-cased names.
+    pub fn tx_variables(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
+        self.state.tx.iter().map(|entry| (&entry.name, &entry.value))
     }
 
     /// The inbound anomaly score, by the names the Core Rule Set gives it: the blocking score once it is computed, else the sum of the

@@ -10,6 +10,7 @@ use crate::verdict::Cause;
 impl Transaction {
     /// The request line as it arrived, and its three parts.
     pub fn request_line(&mut self, raw_line: &[u8], method: &[u8], uri: &[u8], protocol: &[u8]) {
+        self.head += 1;
         let request = &mut self.request;
         request.line = Bytes::copy_from_slice(raw_line);
         request.method = Bytes::copy_from_slice(method);
@@ -33,6 +34,7 @@ impl Transaction {
 
     /// A header of the request, in the order they were sent, the name as it was spelled.
     pub fn request_header(&mut self, name: &[u8], value: &[u8]) {
+        self.head += 1;
         let entry = Entry::new(Bytes::copy_from_slice(name), Bytes::copy_from_slice(value));
         if name.eq_ignore_ascii_case(b"cookie") {
             let settings = self.rules.settings();

@@ -38,6 +38,7 @@ const GROUPS_MAX: usize = 10;
 #[derive(Debug)]
 pub struct Rx {
     engine: Engine,
+    translated: String,
 }
 
 #[derive(Debug)]
@@ -78,7 +79,12 @@ impl Rx {
                 .map(|regex| Engine::Backtracking(Box::new(regex)))
                 .map_err(|error| format!("the pattern, which has {feature}, does not compile: {error}"))?,
         };
-        Ok(Self { engine })
+        Ok(Self { engine, translated: translated.pattern })
+    }
+
+    /// The pattern in the regex crate's syntax, where matching is linear.
+    pub(crate) fn linear(&self) -> Option<&str> {
+        self.is_linear().then_some(&self.translated)
     }
 
     /// Whether matching is linear in the value. A pattern for which it is not deserves a word at check time.

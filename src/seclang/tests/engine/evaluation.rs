@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seclang::{Cause, Disruption, Effect, MemoryCollections, Mode, Options, Phase, Transaction};
+use seclang::{Cause, Disruption, Effect, GeoDatabase, GeoRecord, MemoryCollections, Mode, Options, Phase, Transaction};
 
 use super::support::{get, ids, rules};
 
@@ -221,6 +221,34 @@ fn a_block_list_is_asked_through_the_caller() {
         (tx.request_headers_done(&mut MemoryCollections::default()).is_some(), tx.errors().len())
     };
     assert_eq!([visit(Some(true)), visit(Some(false)), visit(None)], [(true, 0), (false, 0), (false, 1)]);
+}
+
+/// A database with one network.
+#[derive(Debug)]
+struct Countries;
+
+impl GeoDatabase for Countries {
+    fn find(&self, address: std::net::IpAddr) -> Option<GeoRecord> {
+        let known = address == std::net::IpAddr::from([192, 0, 2, 7]);
+        known.then(|| GeoRecord { country_code: Some("CH".to_owned()), city: Some("Bern".to_owned()), ..GeoRecord::default() })
+    }
+}
+
+#[test]
+fn an_address_is_looked_up_in_the_database_of_the_caller() {
+    let text = "SecGeoLookupDb geo/city.mmdb\nSecRule REMOTE_ADDR \"@geoLookup\" \"id:1,phase:1,deny,chain\"\n\
+                SecRule GEO:COUNTRY_CODE \"@streq CH\" \"setvar:tx.city=%{geo.city}\"";
+    let set = rules(text);
+    assert_eq!(set.settings().geo_database.as_deref(), Some("geo/city.mmdb"));
+    let visit = |last: u8, geo: Option<Arc<dyn GeoDatabase>>| {
+        let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Block), geo, ..Options::default() });
+        tx.connection([192, 0, 2, last].into(), 1, [192, 0, 2, 2].into(), 80);
+        let denied = tx.request_headers_done(&mut MemoryCollections::default()).is_some();
+        (denied, tx.tx_variable("city").cloned().unwrap_or_default(), tx.errors().len())
+    };
+    assert_eq!(visit(7, Some(Arc::new(Countries))), (true, "Bern".into(), 0));
+    assert_eq!(visit(8, Some(Arc::new(Countries))), (false, "".into(), 0));
+    assert_eq!(visit(7, None), (false, "".into(), 1));
 }
 
 #[test]

@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("variable", 0),
     ("source", 0),
     ("diagnostic", 10),
+    ("geo", 10),
     ("value", 10),
     ("verdict", 10),
     ("collections", 11),
@@ -19,6 +20,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("syntax", 20),
     ("body", 21),
     ("operator", 21),
+    ("prefilter", 22),
     ("target", 22),
     ("action", 30),
     ("ruleset", 40),
@@ -74,7 +76,7 @@ fn sources(folder: &Path) -> Vec<std::path::PathBuf> {
     for entry in fs::read_dir(folder).expect("a folder").flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
-        if path.is_dir() && name != "tests" && name != "target" {
+        if path.is_dir() && !matches!(name.as_str(), "tests" | "benches" | "examples" | "target") {
             files.extend(sources(&path));
         } else if name.ends_with(".rs") {
             files.push(path);

@@ -31,7 +31,8 @@ pub(crate) fn read(folder_name: &str) -> Vec<(String, Vec<Case>)> {
     paths.iter().map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), read_file(path))).collect()
 }
 
-fn read_file(path: &Path) -> Vec<Case> {
+/// The cases of one file.
+pub(crate) fn read_file(path: &Path) -> Vec<Case> {
     let text = std::fs::read_to_string(path).expect("a readable case file");
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     lines.map(|(index, line)| Case { place: format!("{}:{}", path.display(), index + 1), words: words(line) }).collect()

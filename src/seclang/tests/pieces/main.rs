@@ -3,5 +3,6 @@
 
 mod body;
 mod cases;
+mod libinjection;
 mod operator;
 mod transform;

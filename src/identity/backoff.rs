@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 const SHARDS: usize = 16;
 
 /// An IPv4 address, or the /64 that one IPv6 client commands.
-pub(super) fn network(address: IpAddr) -> IpAddr {
+pub fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
@@ -72,7 +72,7 @@ impl Table {
 }
 
 /// All counters of layer 1.
-pub(super) struct Backoff {
+pub struct Backoff {
     hasher: RandomState,
     pairs: Table,
     users: Table,
@@ -83,8 +83,15 @@ fn seconds(wait: Duration) -> u64 {
     wait.as_millis().div_ceil(1000).max(1).try_into().unwrap_or(u64::MAX)
 }
 
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Backoff {
-    pub(super) fn new() -> Self {
+    /// Nobody has failed yet.
+    pub fn new() -> Self {
         let table = || Table::new(BACKOFF_KEYS_MAX);
         Self { hasher: RandomState::new(), pairs: table(), users: table(), strangers: table() }
     }
@@ -94,13 +101,13 @@ impl Backoff {
     }
 
     /// Seconds this user has to wait at this address before another password is looked at.
-    pub(super) fn held(&self, user: &[u8], address: IpAddr, now: Instant) -> Option<u64> {
+    pub fn held(&self, user: &[u8], address: IpAddr, now: Instant) -> Option<u64> {
         let entry = self.pairs.get(self.pair(user, address))?;
         (entry.until > now).then(|| seconds(entry.until - now))
     }
 
     /// How long a guess at this user is put off, wherever it comes from.
-    pub(super) fn delay(&self, user: &[u8], now: Instant) -> Duration {
+    pub fn delay(&self, user: &[u8], now: Instant) -> Duration {
         match self.users.get(self.hasher.hash_one(user)) {
             Some(entry) if now.saturating_duration_since(entry.last) < BACKOFF_MEMORY => {
                 let over = entry.count.saturating_sub(USER_FAILURES_BEFORE_DELAY);
@@ -111,7 +118,7 @@ impl Backoff {
     }
 
     /// Counts a failed login.
-    pub(super) fn failed(&self, user: &[u8], address: IpAddr, allowed: u32, max: Duration, now: Instant) {
+    pub fn failed(&self, user: &[u8], address: IpAddr, allowed: u32, max: Duration, now: Instant) {
         let count = |entry: &mut Entry, memory: Duration| {
             if now.saturating_duration_since(entry.last) >= memory {
                 entry.count = 0;
@@ -129,7 +136,7 @@ impl Backoff {
     }
 
     /// Forgets the failures of a user at an address, after a password that fitted.
-    pub(super) fn succeeded(&self, user: &[u8], address: IpAddr) {
+    pub fn succeeded(&self, user: &[u8], address: IpAddr) {
         self.pairs.remove(self.pair(user, address));
     }
 
@@ -137,7 +144,7 @@ impl Backoff {
     ///
     /// # Errors
     /// Seconds to wait, over the rate.
-    pub(super) fn stranger(&self, address: IpAddr, per_minute: u32, now: Instant) -> Result<(), u64> {
+    pub fn stranger(&self, address: IpAddr, per_minute: u32, now: Instant) -> Result<(), u64> {
         let minute = Duration::from_secs(60);
         let interval = minute / per_minute.max(1);
         self.strangers.update(self.hasher.hash_one(network(address)), now, |entry| {

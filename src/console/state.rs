@@ -1,0 +1,128 @@
+//! The state of things: certificates, backends, the trail.
+
+use super::charts::sparkline;
+use super::page::{Page, address, grouped, narrowed, shown, time};
+use super::{Trouble, Visit};
+use crate::clock::Moment;
+use crate::limits::CERTIFICATE_EXPIRY_WARNING;
+use crate::search::{Asked, Field, Snapshot};
+use crate::tls::certificate_status;
+use maud::{Markup, html};
+use std::collections::BTreeMap;
+
+/// Time that backends are judged by.
+const BACKEND_TIME: &str = "1h";
+const SPANS: usize = 30;
+
+pub(super) fn page(visit: &Visit) -> Result<Page, Trouble> {
+    let snapshot = visit.snapshot()?;
+    let content = html! {
+        div.cards {
+            (trail(visit, &snapshot))
+            (certificates(visit))
+            (backends(visit, &snapshot)?)
+        }
+    };
+    Ok(Page { title: "State", place: "/state", content })
+}
+
+/// When the sites' certificates end.
+pub(super) fn certificates(visit: &Visit) -> Markup {
+    let now = i64::try_from(Moment::now().unix_micros / 1_000_000).unwrap_or(i64::MAX);
+    let mut files = BTreeMap::new();
+    for site in &visit.policy.sites {
+        if let Some(own) = &site.certificate {
+            files.entry(own.certificate.clone()).or_insert_with(|| certificate_status(&own.certificate));
+        }
+    }
+    let warning = i64::try_from(CERTIFICATE_EXPIRY_WARNING.as_secs() / 86_400).unwrap_or_default();
+    html! {
+        section.card {
+            h2 { "Certificates" }
+            @if files.is_empty() { p.none { "none" } } @else {
+                table {
+                    thead { tr { th scope="col" { "Names" } th scope="col" { "Ends" } } }
+                    tbody { @for (path, status) in &files {
+                        tr {
+                            @match status {
+                                Ok(status) => {
+                                    @let days = status.days_left(now);
+                                    th scope="row" { (shown(&status.names.join(", "))) div.reason { (shown(&path.display().to_string())) } }
+                                    td {
+                                        span class=(if days < 0 { "state bad" } else if days < warning { "state warn" } else { "state good" }) {
+                                            @if days < 0 { "ended " (-days) " days ago" } @else { "in " (days) " days" }
+                                        }
+                                        div.reason { (time(u64::try_from(status.not_after).unwrap_or_default().saturating_mul(1_000_000))) }
+                                    }
+                                }
+                                Err(_) => {
+                                    th scope="row" { (shown(&path.display().to_string())) }
+                                    td { span.state.bad { "cannot be read" } }
+                                }
+                            }
+                        }
+                    } }
+                }
+            }
+        }
+    }
+}
+
+/// How the backends answered in the last hour.
+pub(super) fn backends(visit: &Visit, snapshot: &Snapshot) -> Result<Markup, Trouble> {
+    let now = Moment::now().unix_micros;
+    let asked = Asked { since: BACKEND_TIME.into(), ..Asked::default() };
+    let mut meant = asked.question(now).map_err(Trouble::Question)?;
+    // Both ends named, so that the pictures of all share their time.
+    meant.until = now;
+    let failed = narrowed(&asked, Field::Layer, "forwarding");
+    let mut failing = failed.question(now).map_err(Trouble::Question)?;
+    failing.until = now;
+    let all = snapshot.timeline(&meant, Field::Backend, SPANS)?.found.series;
+    let bad = snapshot.timeline(&failing, Field::Backend, SPANS)?.found.series;
+    let of = |series: &[(String, Vec<u64>)], name: &str| {
+        series.iter().find(|(own, _)| own == name).map_or_else(|| vec![0; SPANS], |(_, counts)| counts.clone())
+    };
+    Ok(html! {
+        section.card {
+            h2 { "Backends in the last hour" }
+            table {
+                thead { tr { th scope="col" { "Backend" } th scope="col" { "Requests" } th scope="col" { "Failed" } th scope="col" { "State" } } }
+                tbody { @for backend in &visit.policy.backends {
+                    @let (all, bad) = (of(&all, &backend.name), of(&bad, &backend.name));
+                    @let (requests, failures) = (all.iter().sum::<u64>(), bad.iter().sum::<u64>());
+                    // The last five minutes say how it is now.
+                    @let (lately, lately_bad) = (all.iter().rev().take(3).sum::<u64>(), bad.iter().rev().take(3).sum::<u64>());
+                    tr {
+                        th scope="row" { a href=(address("/events", &narrowed(&asked, Field::Backend, &backend.name))) { (shown(&backend.name)) } }
+                        td.number { (sparkline(&all, "bar")) " " (grouped(requests)) }
+                        td.number { a href=(address("/events", &narrowed(&failed, Field::Backend, &backend.name))) { (sparkline(&bad, "deny")) " " (grouped(failures)) } }
+                        td {
+                            @if lately == 0 { span.state { "quiet" } }
+                            @else if lately_bad == 0 { span.state.good { "answers" } }
+                            @else if lately_bad < lately { span.state.warn { "fails at times" } }
+                            @else { span.state.bad { "does not answer" } }
+                        }
+                    }
+                } }
+            }
+        }
+    })
+}
+
+/// Whether the trail is being written, and what of it is in the index.
+pub(super) fn trail(visit: &Visit, snapshot: &Snapshot) -> Markup {
+    let metrics = visit.console.trail.metrics();
+    let healthy = visit.console.trail.healthy();
+    let unindexed = snapshot.unindexed_bytes() >> 20;
+    html! {
+        section.card {
+            h2 { "The trail" }
+            dl {
+                dt { "Writing" } dd { @if healthy { span.state.good { "every record is kept" } } @else { span.state.bad { "records are being lost" } } }
+                dt { "Since the start" } dd { (grouped(metrics.written)) " records, " (grouped(metrics.dropped)) " lost, " (grouped(metrics.errors)) " errors of the disk" }
+                dt { "Index" } dd { @if snapshot.is_indexed() { (unindexed) " MB are not in it yet" } @else { "none: every question reads " (unindexed) " MB" } }
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Rehearsals: requests through the real wire and stack in process, or against a running gateway, and what came of them.
+
+mod answer;
+pub mod backend;
+pub mod event;
+pub mod ftw;
+mod live;
+mod setup;
+mod suite;
+
+pub use live::{Live, Url};
+pub use setup::{Scene, Setup, SetupError};
+pub use suite::{Outcome, Place, Settings, StageOutcome, Status, run};

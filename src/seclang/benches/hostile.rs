@@ -1,0 +1,235 @@
+//! No input is slow: every operator, transformation and body parser over growing hostile inputs. `cargo bench -p seclang --bench hostile`
+//! prints, for each, the worst nanoseconds a byte, the input they came from, and how that changed when the input grew fourfold.
+//! An argument narrows the pieces to those whose names hold it.
+
+#![allow(clippy::print_stdout, reason = "it prints a table")]
+
+use std::hint::black_box;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use seclang::MemoryFiles;
+use seclang::body::{Limits, json, multipart, url_encoded, xml};
+use seclang::operator::{Captures, Operator};
+use seclang::transform::Transformation;
+
+/// Bytes of the larger input. A smaller one of a quarter goes before it.
+const BYTES: usize = 256 * 1024;
+
+/// What repeats in hostile inputs; each is also tried behind each of [`OPENINGS`].
+const SEEDS: &[&str] = &[
+    "a",
+    "aA",
+    "0",
+    "9",
+    " ",
+    "\0",
+    "\n",
+    "\r\n",
+    "%",
+    "%2",
+    "%41",
+    "%u0041",
+    "%25",
+    "+",
+    "&",
+    "&&",
+    "=",
+    "a=",
+    "a&",
+    ";",
+    "&#",
+    "&#x41;",
+    "&#x0",
+    "&amp;",
+    "&quot;",
+    "\\",
+    "\\\\",
+    "\\x41",
+    "\\u0041",
+    "\\101",
+    "\\\n",
+    "'",
+    "''",
+    "\\'",
+    "\"",
+    "\"\"",
+    "`",
+    "/",
+    "//",
+    "/./",
+    "/../",
+    "../",
+    "a/../",
+    "\\..\\",
+    "/*",
+    "*/",
+    "/**/",
+    "/*/",
+    "--",
+    "-- \n",
+    "#",
+    "#\n",
+    "<!--",
+    "-->",
+    "<!",
+    "<",
+    ">",
+    "<a>",
+    "<a ",
+    "<a b=",
+    "<a b='&lt;'/>",
+    "</a>",
+    "<b/>",
+    "<![CDATA[",
+    "<?",
+    "<% ",
+    " onx=",
+    " onload",
+    "= href=&#x",
+    "[",
+    "]",
+    "{",
+    "}",
+    "[1,",
+    "{\"a\":",
+    "\"\\",
+    "1,",
+    "1+",
+    "1 or ",
+    "or.",
+    "a.",
+    "a`",
+    "select.",
+    "x'0",
+    "b'0",
+    "$",
+    "$a",
+    "$a$",
+    "$$ ",
+    "@",
+    "@@`",
+    "q'(",
+    "(",
+    ")",
+    "((",
+    "1,-",
+    "{a ",
+    "in (",
+    "collate a ",
+    "not ",
+    "-",
+    "--xyz\r\n",
+    "--xyz\r\n\r\n",
+    "a:b\n",
+    " \n",
+    "\u{e9}",
+    "\u{ff}a",
+    "=?",
+    "4111 ",
+    "4",
+    "123-45-6789 ",
+    "abcabd",
+    "union select",
+    "aaab",
+];
+
+const OPENINGS: &[&str] = &["", "'", "\"", "<a ", "<a>", "[", "--xyz\r\na:b\r\n\r\n", "/*", "$a$"];
+
+type Piece = (String, Box<dyn Fn(&[u8])>);
+
+fn pieces() -> Vec<Piece> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    for transformation in Transformation::ALL {
+        let name = format!("t:{}", transformation.name());
+        pieces.push((name, Box::new(|value| drop(black_box(transformation.apply(value.into()))))));
+    }
+    for (name, argument) in OPERATORS {
+        let files = MemoryFiles::new().with("words.txt", "union select\nalert(\naaaaaaaaaaaaab\nabcabc").with("nets.txt", "192.0.2.0/24");
+        let operator = Operator::compile(name, argument, &files, "rules.conf").expect("an operator");
+        let run = move |value: &[u8]| drop(black_box(operator.matches(value, None, Some(&mut Captures::default()))));
+        pieces.push((format!("@{name} {argument}"), Box::new(run)));
+    }
+    let limits = || Limits { arguments_max: usize::MAX, depth_max: usize::MAX, headers_max: usize::MAX, ..Limits::default() };
+    pieces.push(("body URL-encoded".to_owned(), Box::new(|body| drop(black_box(url_encoded(body, b'&', usize::MAX))))));
+    pieces.push(("body JSON".to_owned(), Box::new(move |body| drop(black_box(json::parse(body, &limits()))))));
+    pieces.push(("body XML".to_owned(), Box::new(move |body| drop(black_box(xml::parse(body, &limits()))))));
+    let kind = b"multipart/form-data; boundary=xyz";
+    pieces.push(("body multipart".to_owned(), Box::new(move |body| drop(black_box(multipart::parse(body, kind, &limits()))))));
+    pieces
+}
+
+const OPERATORS: &[(&str, &str)] = &[
+    ("beginsWith", "aaaaaaaaaaaab"),
+    ("contains", "aaaaaaaaaaaab"),
+    ("containsWord", "aa"),
+    ("detectSQLi", ""),
+    ("detectXSS", ""),
+    ("endsWith", "aaaab"),
+    ("eq", "5"),
+    ("ipMatch", "192.0.2.0/24"),
+    ("ipMatchFromFile", "nets.txt"),
+    ("pm", "aaaaaaaaaaaab abcabc union"),
+    ("pmFromFile", "words.txt"),
+    ("rx", r"(?i)(?:union\s*select|(?:a+)+b|\d+[\s,]*\d+x)"),
+    ("rxGlobal", r"([a-z]+)|(\d+)"),
+    ("streq", "aaaaaaaaaaaab"),
+    ("strmatch", "aaaaaaaaaaaab"),
+    ("validateByteRange", "32-126,128-255"),
+    ("validateUrlEncoding", ""),
+    ("validateUtf8Encoding", ""),
+    ("verifyCC", r"\d{13,16}"),
+    ("verifyCPF", r"\d{3}\.?\d{3}\.?\d{3}-?\d{2}"),
+    ("verifySSN", r"\d{3}-?\d{2}-?\d{4}"),
+    ("verifySVNR", r"\d{4}[ ]?\d{6}"),
+    ("within", "GET POST PUT"),
+];
+
+/// The processor time of this thread where the system tells, so that others on the machine do not count; else the clock's.
+fn now() -> Duration {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let told = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let nanoseconds = told.and_then(|text| text.split_whitespace().next()?.parse().ok());
+    nanoseconds.map_or_else(|| START.elapsed(), Duration::from_nanos)
+}
+
+/// The shortest of a few runs.
+fn time(run: &dyn Fn(&[u8]), input: &[u8]) -> Duration {
+    let once = || {
+        let start = now();
+        run(input);
+        now().saturating_sub(start)
+    };
+    let first = once();
+    let again = if first > Duration::from_millis(50) { 1 } else { 4 };
+    (0..again).map(|_| once()).fold(first, Duration::min)
+}
+
+fn input(opening: &str, seed: &str, bytes: usize) -> Vec<u8> {
+    opening.bytes().chain(seed.bytes().cycle()).take(bytes).collect()
+}
+
+fn main() {
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with("--"));
+    println!("| piece | worst ns a byte | on | growth of ns a byte, x4 |\n|---|---|---|---|");
+    for (name, run) in pieces().iter().filter(|piece| wanted.as_ref().is_none_or(|part| piece.0.contains(part))) {
+        let mut worst = (0.0, 0.0, String::new());
+        let mut steepest = (0.0, String::new());
+        for seed in SEEDS {
+            for opening in OPENINGS {
+                let per_byte = |bytes: usize| time(run.as_ref(), &input(opening, seed, bytes)).as_nanos() as f64 / bytes as f64;
+                let (small, large) = (per_byte(BYTES / 4), per_byte(BYTES));
+                let shown = format!("{:?}", format!("{opening}{seed}"));
+                if large > worst.0 {
+                    worst = (large, large / small, shown.clone());
+                }
+                // Below a nanosecond a byte, growth is noise.
+                if large > 1.0 && large / small > steepest.0 {
+                    steepest = (large / small, shown);
+                }
+            }
+        }
+        let steepest = if steepest.0 > 1.5 { format!(" (steepest {:.1} on `{}`)", steepest.0, steepest.1) } else { String::new() };
+        println!("| `{name}` | {:.2} | `{}` | {:.2}{steepest} |", worst.0, worst.2, worst.1);
+    }
+}

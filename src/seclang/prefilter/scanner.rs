@@ -1,0 +1,252 @@
+//! Looks for the clauses of all operators in one pass over a value.
+//!
+//! Of each text the rarest three bytes (of two-byte texts both) are looked for in a bitmap that fits into the first-level cache;
+//! where they are found, the text itself is compared. Bytes are collected as marks, one for each kind of byte that the clauses tell apart.
+
+use super::requirement::{Clause, Requirement};
+use super::weight::{by_chance, literal};
+
+/// Clauses of an operator that are looked for: more hardly ever decide.
+const SLOTS: usize = 3;
+
+/// A clause that more ordinary values than this fulfil is not worth its work.
+const CHANCE_MAX: f64 = 0.97;
+
+/// Kinds of bytes that marks tell apart; what is left of 128 is the caller's.
+const KINDS_MAX: usize = 96;
+
+/// Lengths that are told apart; the last stands for all longer ones.
+const LENGTHS: usize = 64;
+
+/// Bits of the bitmap of three-byte keys.
+const KEYS: usize = 1 << 16;
+
+/// Which kinds of bytes a value holds: the lower 96 bits are the scanner's own, the upper 32 the caller's.
+pub(crate) type Marks = u128;
+
+/// All requirements of a set of operators, which are numbered in the order they came.
+#[derive(Debug)]
+pub(crate) struct Scanner {
+    /// Words of 64 operators.
+    width: usize,
+    /// For each byte its kind's mark and the caller's.
+    marks: Box<[Marks; 256]>,
+    /// For each byte its number among 64 in keys.
+    folds: Box<[u8; 256]>,
+    /// Slots and words that the bytes of a kind fulfil.
+    kinds: Vec<Box<[u64]>>,
+    /// Slots that are fulfilled without anything: those that an operator does not use.
+    blank: Box<[u64]>,
+    /// Operators that match values of at least that length.
+    lengths: Vec<Box<[u64]>>,
+    /// Operators of which nothing is known for values longer than that.
+    endless: Vec<(usize, u32)>,
+    keys: Box<[u64; KEYS / 64]>,
+    /// For each word of `keys` the number of bits before it: with those below a bit the index into `buckets`.
+    ranks: Vec<u32>,
+    buckets: Vec<Box<[Literal]>>,
+}
+
+/// A text, found by a key of it.
+#[derive(Clone, Debug)]
+struct Literal {
+    text: Box<[u8]>,
+    /// How many bytes of the text stand behind the key.
+    behind: usize,
+    /// Slots and words that it fulfils.
+    fulfils: Box<[(u32, u64)]>,
+}
+
+impl Scanner {
+    /// Prepares the search. `caller` gives up to 32 marks of the caller's for a byte.
+    pub(crate) fn new(requirements: &[Requirement], caller: impl Fn(u8) -> u32) -> Self {
+        let width = requirements.len().div_ceil(64).max(1);
+        let mut chosen: Vec<(usize, &Clause)> = Vec::new();
+        let mut blank = vec![u64::MAX; SLOTS * width];
+        for (operator, requirement) in requirements.iter().enumerate() {
+            let clauses = by_chance(requirement.clauses.iter().collect(), CHANCE_MAX, SLOTS);
+            for (slot, clause) in clauses.into_iter().enumerate() {
+                let place = slot * width + operator / 64;
+                if let Some(word) = blank.get_mut(place) {
+                    *word &= !(1 << (operator % 64));
+                }
+                chosen.push((slot * width * 64 + operator, clause));
+            }
+        }
+        let (marks, kinds) = kinds(&chosen, width, caller);
+        let folds = folds();
+        let (keys, ranks, buckets) = buckets(&chosen, &folds);
+        let lengths = (0..LENGTHS).map(|length| bits(requirements, width, |one| one.shortest.min(LENGTHS - 1) <= length)).collect();
+        let long = |(number, one): (usize, &Requirement)| (one.longest < usize::MAX).then_some((one.longest, number as u32));
+        let endless = requirements.iter().enumerate().filter_map(long).collect();
+        Scanner { width, marks, folds, kinds, blank: blank.into(), lengths, endless, keys, ranks, buckets }
+    }
+
+    /// How many words of 64 operators an answer has.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Scans a value and appends its answer to `out`: a bit for each operator that may match. `scratch` is any buffer.
+    pub(crate) fn scan(&self, value: &[u8], scratch: &mut Vec<u64>, out: &mut Vec<u64>) -> Marks {
+        scratch.clear();
+        scratch.extend_from_slice(&self.blank);
+        let marks = self.pass(value, scratch);
+        let mut left = marks & ((1 << KINDS_MAX) - 1);
+        while left != 0 {
+            let kind = left.trailing_zeros() as usize;
+            left &= left - 1;
+            if let Some(row) = self.kinds.get(kind) {
+                scratch.iter_mut().zip(row.iter()).for_each(|(word, more)| *word |= more);
+            }
+        }
+        let start = out.len();
+        let (first, rest) = scratch.split_at(self.width.min(scratch.len()));
+        let (second, third) = rest.split_at(self.width.min(rest.len()));
+        let length = self.lengths.get(value.len().min(LENGTHS - 1)).map_or(&[][..], |row| row);
+        let words = first.iter().zip(second).zip(third).zip(length);
+        out.extend(words.map(|(((a, b), c), d)| a & b & c & d));
+        for (longest, operator) in &self.endless {
+            if value.len() > *longest
+                && let Some(word) = out.get_mut(start + *operator as usize / 64)
+            {
+                *word |= 1 << (operator % 64);
+            }
+        }
+        marks
+    }
+
+    /// The marks of the value's bytes; the slots that its texts fulfil go to `slots`.
+    fn pass(&self, value: &[u8], slots: &mut [u64]) -> Marks {
+        let mut marks = 0;
+        let (mut before, mut last) = (0_usize, 0_usize);
+        for (at, byte) in value.iter().enumerate() {
+            let fold = usize::from(self.folds[usize::from(*byte)]);
+            marks |= self.marks[usize::from(*byte)];
+            let key = key(before, last, fold);
+            if self.keys[key / 64] >> (key % 64) & 1 == 1 {
+                self.found(key, value, at, slots);
+            }
+            (before, last) = (last, fold);
+        }
+        marks
+    }
+
+    /// The bytes up to `at` have the key of some texts: compares these.
+    #[cold]
+    fn found(&self, key: usize, value: &[u8], at: usize, slots: &mut [u64]) {
+        let below = self.keys[key / 64] & ((1 << (key % 64)) - 1);
+        let rank = self.ranks.get(key / 64).map_or(0, |rank| rank + below.count_ones());
+        for literal in self.buckets.get(rank as usize).into_iter().flatten() {
+            let end = at + 1 + literal.behind;
+            let there = end.checked_sub(literal.text.len()).and_then(|start| value.get(start..end));
+            if there.is_some_and(|there| there.eq_ignore_ascii_case(&literal.text)) {
+                for (place, bits) in &literal.fulfils {
+                    if let Some(word) = slots.get_mut(*place as usize) {
+                        *word |= bits;
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn key(first: usize, second: usize, third: usize) -> usize {
+    (first << 10 ^ second << 5 ^ third) % KEYS
+}
+
+fn bits(requirements: &[Requirement], width: usize, holds: impl Fn(&Requirement) -> bool) -> Box<[u64]> {
+    let mut words = vec![0_u64; width];
+    for (number, requirement) in requirements.iter().enumerate() {
+        if let (true, Some(word)) = (holds(requirement), words.get_mut(number / 64)) {
+            *word |= 1 << (number % 64);
+        }
+    }
+    words.into()
+}
+
+/// The kinds of bytes, and for each byte its marks. A place is slot times width times 64 plus operator.
+fn kinds(chosen: &[(usize, &Clause)], width: usize, caller: impl Fn(u8) -> u32) -> (Box<[Marks; 256]>, Vec<Box<[u64]>>) {
+    let mut marks = Box::new([0; 256]);
+    let mut rows: Vec<Box<[u64]>> = Vec::new();
+    for byte in 0..=u8::MAX {
+        let mut row = vec![0_u64; SLOTS * width];
+        for (place, _) in chosen.iter().filter(|(_, clause)| clause.bytes.contains(byte)) {
+            if let Some(word) = row.get_mut(place / 64) {
+                *word |= 1 << (place % 64);
+            }
+        }
+        let mut mark = u128::from(caller(byte)) << KINDS_MAX;
+        if row.iter().any(|word| *word != 0) {
+            let kind = rows.iter().position(|known| known.as_ref() == row.as_slice()).unwrap_or(rows.len());
+            if kind < KINDS_MAX {
+                mark |= 1 << kind;
+                if kind == rows.len() {
+                    rows.push(row.into());
+                }
+            } else if let Some(shared) = rows.last_mut() {
+                // One kind for all that is left: it fulfils what any of them does.
+                shared.iter_mut().zip(&row).for_each(|(word, more)| *word |= more);
+                mark |= 1 << (KINDS_MAX - 1);
+            }
+        }
+        marks[usize::from(byte)] = mark;
+    }
+    (marks, rows)
+}
+
+/// Numbers below 64 for bytes: letters in one case, digits, signs; some share one.
+fn folds() -> Box<[u8; 256]> {
+    let mut folds = Box::new([0; 256]);
+    for byte in 0..=u8::MAX {
+        folds[usize::from(byte)] = match byte.to_ascii_lowercase() {
+            letter @ b'a'..=b'z' => letter - b'a' + 1,
+            digit @ b'0'..=b'9' => digit - b'0' + 27,
+            sign @ b' '..=b'@' => (sign - b' ') % 27 + 37,
+            sign @ b'['..=b'~' => (sign - b'[') % 27 + 40,
+            _ => 0,
+        };
+    }
+    folds
+}
+
+type Buckets = (Box<[u64; KEYS / 64]>, Vec<u32>, Vec<Box<[Literal]>>);
+
+/// Each text once, with all it fulfils, under its rarest key.
+fn buckets(chosen: &[(usize, &Clause)], folds: &[u8; 256]) -> Buckets {
+    let mut texts = std::collections::BTreeMap::<&[u8], std::collections::BTreeMap<u32, u64>>::new();
+    for (place, clause) in chosen {
+        for text in &clause.literals {
+            *texts.entry(text).or_default().entry((place / 64) as u32).or_default() |= 1 << (place % 64);
+        }
+    }
+    let mut filled = std::collections::BTreeMap::<usize, Vec<Literal>>::new();
+    for (text, fulfils) in texts {
+        let fulfils: Box<[(u32, u64)]> = fulfils.into_iter().collect();
+        let fold = |byte: &u8| usize::from(folds[usize::from(*byte)]);
+        let mut add = |key: usize, behind: usize| {
+            filled.entry(key).or_default().push(Literal { text: text.into(), behind, fulfils: fulfils.clone() });
+        };
+        if let [first, second] = text {
+            // Whatever stands before it.
+            let mut keys: Vec<usize> = (0..64).map(|before| key(before, fold(first), fold(second))).collect();
+            keys.sort_unstable();
+            keys.dedup();
+            keys.into_iter().for_each(|key| add(key, 0));
+            continue;
+        }
+        let windows = text.windows(3).enumerate();
+        let rarest = windows.min_by(|(_, a), (_, b)| literal(a).total_cmp(&literal(b)));
+        if let Some((start, [first, second, third])) = rarest {
+            add(key(fold(first), fold(second), fold(third)), text.len() - start - 3);
+        }
+    }
+    let mut keys = Box::new([0_u64; KEYS / 64]);
+    filled.keys().for_each(|key| keys[key / 64] |= 1 << (key % 64));
+    let ranks = keys.iter().scan(0, |before, word| {
+        *before += word.count_ones();
+        Some(*before - word.count_ones())
+    });
+    let ranks = ranks.collect();
+    (keys, ranks, filled.into_values().map(Vec::into_boxed_slice).collect())
+}

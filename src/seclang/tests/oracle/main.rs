@@ -1,0 +1,7 @@
+//! The matching plan against the plain evaluator: on every request both must decide, record, score and leave behind the same.
+
+mod arbitrary;
+mod corpus;
+mod rules;
+mod same;
+mod traffic;
