@@ -18,6 +18,7 @@ mod json;
 mod json_paths;
 mod keeper;
 pub mod key;
+mod known;
 mod lock;
 mod pending;
 mod position;

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What was decided in the end (`decision.action`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Forwarded, and the backend's answer given.
     #[default]
@@ -140,9 +140,9 @@ pub struct AuthOutcome {
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamOutcome {
     /// The backend's name in the policy.
-    pub backend: String,
+    pub backend: Arc<str>,
     /// The member's address.
-    pub address: String,
+    pub address: Arc<str>,
     /// Whether the connection came from the pool.
     pub reused: bool,
     /// The status the backend gave.

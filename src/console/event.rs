@@ -1,6 +1,6 @@
 //! One event: its whole story in order, with the matched text marked.
 
-use super::page::{Page, address, class, length, marked, narrowed, shown};
+use super::page::{Page, address, class, length, marked, marked_url, narrowed, shown};
 use super::{ALL, Trouble, Visit};
 use crate::search::{Asked, Cause, Facts, Field};
 use maud::{Markup, html};
@@ -100,7 +100,7 @@ fn came(value: &Value, needles: &[String]) -> Markup {
                 @if value["tls"].is_object() {
                     (entry("TLS", &html! { (shown(text(value, "/tls/version"))) " " (shown(text(value, "/tls/cipher"))) " " (shown(text(value, "/tls/group"))) }))
                 }
-                (entry("Request", &html! { b { (shown(text(value, "/http/request/method"))) } " " span.text { (marked(&url, needles)) } " HTTP/" (shown(text(value, "/http/version"))) }))
+                (entry("Request", &html! { b { (shown(text(value, "/http/request/method"))) } " " span.text { (marked_url(&url, needles)) } " HTTP/" (shown(text(value, "/http/version"))) }))
                 (entry("Canonical path", &marked(text(value, "/url/canonical_path"), needles)))
                 (entry("Body", &html! { (value["http"]["request"]["bytes"].to_string()) " bytes" }))
             }

@@ -127,6 +127,33 @@ pub(super) fn marked(text: &str, needles: &[String]) -> Markup {
     PreEscaped(out)
 }
 
+/// The same for a URL, where the needles stand percent-encoded.
+pub(super) fn marked_url(text: &str, needles: &[String]) -> Markup {
+    let bytes = text.as_bytes();
+    // Each decoded byte with where it begins; one more place for the end.
+    let (mut decoded, mut places, mut at) = (Vec::new(), Vec::new(), 0);
+    while let Some(byte) = bytes.get(at) {
+        let hex = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
+        places.push(at);
+        match (byte, hex(at + 1), hex(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 2;
+            }
+            (b'+', ..) => decoded.push(b' '),
+            _ => decoded.push(*byte),
+        }
+        at += 1;
+    }
+    places.push(bytes.len());
+    let as_sent = |needle: &String| {
+        let begin = memchr::memmem::find(&decoded, needle.as_bytes())?;
+        text.get(*places.get(begin)?..*places.get(begin + needle.len())?).map(str::to_owned)
+    };
+    let found: Vec<String> = needles.iter().filter(|needle| needle.len() > 1).filter_map(as_sent).collect();
+    marked(text, &found)
+}
+
 /// The form of a question. `path` is the page that answers it.
 pub(super) fn question(path: &str, asked: &Asked) -> Markup {
     let of = |field: Field| asked.fields.iter().find(|(own, _)| *own == field).map_or("", |(_, value)| value.as_str());
@@ -271,6 +298,8 @@ mod tests {
         let needles = ["<script>".to_owned(), "\u{1b}[2J".to_owned()];
         let out = marked("a<script>b\u{1b}[2J\u{202e}&<b>", &needles).into_string();
         assert_eq!(out, "a<mark>&lt;script&gt;</mark>b<mark>\\u001b[2J</mark>\\u202e&amp;&lt;b&gt;");
+        let sent = marked_url("/?q=%3Cscript%3E+x&y=<", &["<script> x".to_owned()]).into_string();
+        assert_eq!(sent, "/?q=<mark>%3Cscript%3E+x</mark>&amp;y=&lt;");
         assert_eq!(marked("aXaX", &["aX".to_owned(), "aXa".to_owned()]).into_string(), "<mark>aXa</mark>X");
     }
 }

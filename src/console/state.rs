@@ -3,6 +3,7 @@
 use super::charts::sparkline;
 use super::page::{Page, address, grouped, narrowed, shown, time};
 use super::{Trouble, Visit};
+use crate::audit::Position;
 use crate::clock::Moment;
 use crate::limits::CERTIFICATE_EXPIRY_WARNING;
 use crate::search::{Asked, Field, Snapshot};
@@ -115,12 +116,22 @@ pub(super) fn trail(visit: &Visit, snapshot: &Snapshot) -> Markup {
     let metrics = visit.console.trail.metrics();
     let healthy = visit.console.trail.healthy();
     let unindexed = snapshot.unindexed_bytes() >> 20;
+    let position = Position::read(&visit.policy.audit.state_directory).ok().flatten();
+    let position = position.map(|own| (own.sequence, String::from_utf8_lossy(own.hash.get(..12).unwrap_or_default()).into_owned()));
     html! {
         section.card {
             h2 { "The trail" }
             dl {
-                dt { "Writing" } dd { @if healthy { span.state.good { "every record is kept" } } @else { span.state.bad { "records are being lost" } } }
-                dt { "Since the start" } dd { (grouped(metrics.written)) " records, " (grouped(metrics.dropped)) " lost, " (grouped(metrics.errors)) " errors of the disk" }
+                dt { "Writing" } dd {
+                    @if !healthy { span.state.bad { "records are being lost" } }
+                    @else if metrics.spilling { span.state.warn { "the folder refuses records: they go to the spill folder" } }
+                    @else { span.state.good { "every record is kept" } }
+                }
+                dt { "Since the start" } dd { (grouped(metrics.written)) " records, " (grouped(metrics.dropped)) " lost, " (grouped(metrics.merged)) " counted in flood records, " (grouped(metrics.errors)) " errors of the disk" }
+                dt { "Chain" } dd {
+                    @if let Some((lines, head)) = &position { (grouped(*lines)) " lines, the last is " code { (shown(head)) } ". " }
+                    code { "portcullis audit verify" } " proves it whole."
+                }
                 dt { "Index" } dd { @if snapshot.is_indexed() { (unindexed) " MB are not in it yet" } @else { "none: every question reads " (unindexed) " MB" } }
             }
         }

@@ -45,7 +45,7 @@ pub(super) fn page(visit: &Visit) -> Result<Page, Trouble> {
 
 /// One list, each value a link to its records.
 pub(super) fn list(asked: &Asked, field: Field, name: &str, top: &Top) -> Markup {
-    let shown_records: u64 = top.values.iter().map(|(_, records)| records).sum();
+    let most = top.values.first().map_or(0, |(_, records)| *records);
     let more = top.different.saturating_sub(top.values.len());
     let all = {
         let mut all = address("/top", asked);
@@ -62,7 +62,7 @@ pub(super) fn list(asked: &Asked, field: Field, name: &str, top: &Top) -> Markup
                         @for (value, records) in &top.values {
                             tr {
                                 td.value { a href=(address("/events", &narrowed(asked, field, value))) { (shown(value)) } }
-                                td.picture { (portion(*records, top.records.max(shown_records))) span.unseen { (share(*records, top.records)) } }
+                                td.picture { (portion(*records, most)) span.unseen { (share(*records, top.records)) } }
                                 td.number { (grouped(*records)) }
                             }
                         }

@@ -51,6 +51,8 @@ pub struct Listener {
     pub address: SocketAddr,
     /// Whether it speaks TLS.
     pub tls: bool,
+    /// Networks of the load balancers that must begin every connection with a PROXY protocol header; empty where none is expected.
+    pub proxy_protocol_from: Vec<IpNet>,
 }
 
 /// The admin listener.

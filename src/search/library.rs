@@ -1,11 +1,12 @@
 //! Questions asked of the whole trail: what is in the index by its columns, the rest by reading it.
 
 use super::cause::Cause;
+use super::counts::{Count, Counts};
 use super::facts::{Facts, Field};
 use super::index::{Number, Opened, State};
 use super::question::Question;
-use super::segment::{Filter, Segment};
-use super::tally::{Counts, Newest, Place, Places, Spread, Tally};
+use super::segment::{Filter, Segment, WordMemory};
+use super::tally::{Newest, Place, Places, Spread, Tally};
 use crate::audit::read::{self, Forward};
 use std::collections::{BTreeMap, HashSet};
 use std::io;
@@ -37,6 +38,7 @@ pub struct Snapshot {
     state: State,
     /// Files of the index that are no longer there.
     gone: bool,
+    words: WordMemory,
 }
 
 /// An answer, and whether it is the whole one.
@@ -54,7 +56,7 @@ pub struct Answer<T> {
 pub struct Top {
     /// The commonest, each with its count of records.
     pub values: Vec<(String, u64)>,
-    /// How many different ones there are.
+    /// At least how many different ones there are.
     pub different: usize,
     /// Records in all.
     pub records: u64,
@@ -124,7 +126,7 @@ impl Library {
         let files: BTreeMap<_, _> =
             read::files(&self.directory)?.into_iter().filter_map(|path| Some((read::number(&path)?, path))).collect();
         let gone = state.files.keys().any(|number| !files.contains_key(number));
-        Ok(Snapshot { files, searcher, state, gone })
+        Ok(Snapshot { files, searcher, state, gone, words: WordMemory::default() })
     }
 }
 
@@ -172,9 +174,9 @@ impl Snapshot {
     /// # Errors
     /// When the files or the index cannot be read.
     pub fn top(&self, question: &Question, fields: &[Field], limit: usize) -> io::Result<Answer<Vec<Top>>> {
-        let answer = self.ask(question, Bounds::default(), || Counts::new(fields))?;
+        let answer = self.ask(question, Bounds::default(), || Counts::new(fields, false))?;
         let records = answer.found.all().records;
-        let top = answer.found.top(limit.min(ANSWERS_MAX)).into_iter().map(|(values, different)| Top {
+        let top = answer.found.top(limit.min(ANSWERS_MAX))?.into_iter().map(|(values, different)| Top {
             values: values.into_iter().map(|(value, count)| (value, count.records)).collect(),
             different,
             records,
@@ -182,13 +184,13 @@ impl Snapshot {
         Ok(Answer { found: top.collect(), whole: answer.whole })
     }
 
-    /// Counts over time by a field, in so many spans over the time asked for, or over that of the records that match.
+    /// Counts over time by a field, in so many spans over the time asked for; where none is, over that of all records.
     ///
     /// # Errors
     /// When the files or the index cannot be read.
     pub fn timeline(&self, question: &Question, field: Field, spans: usize) -> io::Result<Answer<Timeline>> {
         let spans = spans.clamp(1, SPANS_MAX);
-        let Some((from, to, _)) = self.extent(question)? else { return Ok(Answer { found: Timeline::default(), whole: true }) };
+        let Some((from, to)) = self.extent(question)? else { return Ok(Answer { found: Timeline::default(), whole: true }) };
         let width = (to - from) / spans as u64 + 1;
         let answer = self.ask(question, Bounds::default(), || Spread::new(field, from, width, spans, Vec::new()))?;
         let took = percentiles(&answer.found.took);
@@ -205,8 +207,8 @@ impl Snapshot {
     /// When the files or the index cannot be read.
     pub fn groups(&self, question: &Question, limit: usize, spans: usize) -> io::Result<Answer<(Vec<Group>, usize)>> {
         let spans = spans.clamp(1, SPANS_MAX);
-        let answer = self.ask(question, Bounds::default(), || Counts::new(&[Field::Cause]))?;
-        let (values, different) = answer.found.top(limit.min(ANSWERS_MAX)).pop().unwrap_or_default();
+        let answer = self.ask(question, Bounds::default(), || Counts::new(&[Field::Cause], true))?;
+        let (values, different) = answer.found.top(limit.min(ANSWERS_MAX))?.pop().unwrap_or_default();
         let from = values.iter().map(|(_, count)| count.first).min().unwrap_or_default();
         let to = values.iter().map(|(_, count)| count.last).max().unwrap_or_default();
         let only: Vec<_> = values.iter().map(|(value, _)| value.clone()).collect();
@@ -216,7 +218,7 @@ impl Snapshot {
             let width = (to - from) / spans as u64 + 1;
             self.ask(question, Bounds::default(), || Spread::new(Field::Cause, from, width, spans, only.clone()))?.found.series()
         };
-        let group = |(value, count): (String, super::tally::Count)| Group {
+        let group = |(value, count): (String, Count)| Group {
             cause: Cause::parse(&value),
             records: count.records,
             first: count.first,
@@ -226,15 +228,26 @@ impl Snapshot {
         Ok(Answer { found: (values.into_iter().map(group).collect(), different), whole: answer.whole })
     }
 
-    /// The first and last time of what matches, and how many records do; of a time that is asked for, its ends.
-    fn extent(&self, question: &Question) -> io::Result<Option<(u64, u64, u64)>> {
-        if question.since > 0 && question.until < u64::MAX {
-            return Ok((question.since < question.until).then_some((question.since, question.until - 1, 0)));
+    /// The first and last time that a question is about; where it does not say, those of all records.
+    fn extent(&self, question: &Question) -> io::Result<Option<(u64, u64)>> {
+        let (mut first, mut last) = (question.since, question.until.saturating_sub(1));
+        if first == 0 || question.until == u64::MAX {
+            let mut all = Counts::new(&[], false);
+            // The columns' ends are those of all records, also of those that were taken out.
+            let readers = || self.searcher.iter().flat_map(|searcher| searcher.segment_readers());
+            if self.gone || readers().any(|reader| reader.has_deletes()) {
+                all = self.ask(&Question::all(), Bounds::default(), || Counts::new(&[], false))?.found;
+            } else {
+                self.read_tails(&mut all, &Question::all(), Bounds::default())?;
+                for reader in readers() {
+                    let times = Segment { reader }.number(Number::Time)?;
+                    all.widen(times.min_value(), times.max_value());
+                }
+            }
+            first = first.max(all.all().first);
+            last = last.min(all.all().last);
         }
-        let answer = self.ask(question, Bounds::default(), || Counts::new(&[]))?;
-        let all = answer.found.all().clone();
-        let from = if question.since > 0 { question.since } else { all.first };
-        Ok((all.records > 0).then_some((from.min(all.last), all.last, all.records)))
+        Ok((first <= last).then_some((first, last)))
     }
 
     /// Makes something of all records that match.
@@ -351,7 +364,7 @@ impl Look<'_> {
             if tally.full(segment.number(Number::Sequence)?.max_value()) {
                 continue;
             }
-            let filter = Filter::new(segment, self.question, self.bounds.before, self.bounds.id, self.present)?;
+            let filter = Filter::new(segment, self.question, self.bounds.before, self.bounds.id, self.present, &self.snapshot.words)?;
             if filter.nothing {
                 continue;
             }

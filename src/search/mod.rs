@@ -5,6 +5,7 @@
 
 mod build;
 mod cause;
+mod counts;
 mod facts;
 mod index;
 mod library;

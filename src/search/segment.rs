@@ -3,9 +3,11 @@
 use super::facts::Field;
 use super::index::{Number, id_bits, other};
 use super::question::{Question, Test, Wanted};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use tantivy::columnar::{Column, Dictionary, StrColumn, TermOrdHit};
+use tantivy::index::SegmentId;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{BitSet, SegmentReader};
@@ -26,6 +28,28 @@ impl Segment<'_> {
 
     pub(super) fn number(&self, number: Number) -> io::Result<Column<u64>> {
         self.reader.fast_fields().u64(number.name()).map_err(other)
+    }
+}
+
+/// The records that hold each run of the words.
+type Found = Arc<Vec<BitSet>>;
+
+/// Which records hold the words that were asked for last: one page asks the same question several times.
+#[derive(Default)]
+pub(super) struct WordMemory(Mutex<(Vec<String>, HashMap<SegmentId, Found>)>);
+
+impl WordMemory {
+    fn get(&self, words: &[String], segment: SegmentId) -> Option<Found> {
+        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.1.get(&segment).filter(|_| memory.0 == words).cloned()
+    }
+
+    fn put(&self, words: &[String], segment: SegmentId, found: &Found) {
+        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if memory.0 != words {
+            *memory = (words.to_vec(), HashMap::new());
+        }
+        memory.1.insert(segment, Arc::clone(found));
     }
 }
 
@@ -100,7 +124,7 @@ pub(super) struct Filter<'s> {
     id: Option<(Column<u64>, u64)>,
     before: Option<(Column<u64>, u64)>,
     /// The records that hold each run of the words.
-    words: Vec<BitSet>,
+    words: Found,
     /// No record can match.
     pub(super) nothing: bool,
     /// The words choose only candidates: their records have to be read.
@@ -115,6 +139,7 @@ impl<'s> Filter<'s> {
         before: Option<u64>,
         id: Option<&str>,
         present: Option<&'s HashSet<u64>>,
+        memory: &WordMemory,
     ) -> io::Result<Self> {
         let times = segment.number(Number::Time)?;
         let (oldest, newest) = (times.min_value(), times.max_value());
@@ -126,7 +151,7 @@ impl<'s> Filter<'s> {
             files: present.map(|present| Ok::<_, io::Error>((segment.number(Number::File)?, present))).transpose()?,
             id: id.map(|id| Ok::<_, io::Error>((segment.number(Number::Id)?, id_bits(id)))).transpose()?,
             before: before.map(|before| Ok::<_, io::Error>((segment.number(Number::Sequence)?, before))).transpose()?,
-            words: Vec::new(),
+            words: Arc::default(),
             unproven: id.is_some(),
             segment,
         };
@@ -139,7 +164,7 @@ impl<'s> Filter<'s> {
             filter.tests.push(any);
         }
         if !question.words.is_empty() && !filter.nothing {
-            filter.words(&question.words)?;
+            filter.words(&question.words, memory)?;
         }
         Ok(filter)
     }
@@ -161,7 +186,7 @@ impl<'s> Filter<'s> {
     ///
     /// A word of letters and digits can only stand inside one word of the index. One with other characters in it is taken apart;
     /// a record that has all its runs is a candidate.
-    fn words(&mut self, words: &[String]) -> io::Result<()> {
+    fn words(&mut self, words: &[String], memory: &WordMemory) -> io::Result<()> {
         let mut runs: Vec<Run> = Vec::new();
         for word in words {
             let parts: Vec<_> = word.split(|c: char| !c.is_alphanumeric()).collect();
@@ -171,6 +196,11 @@ impl<'s> Filter<'s> {
             }
         }
         if runs.is_empty() {
+            return Ok(());
+        }
+        if let Some(known) = memory.get(words, self.segment.reader.segment_id()) {
+            self.nothing |= known.iter().any(|found| found.len() == 0);
+            self.words = known;
             return Ok(());
         }
         let field = self.segment.reader.schema().get_field("words").map_err(other)?;
@@ -195,7 +225,8 @@ impl<'s> Filter<'s> {
             }
         }
         self.nothing |= runs.iter().any(|run| run.found.len() == 0);
-        self.words = runs.into_iter().map(|run| run.found).collect();
+        self.words = Arc::new(runs.into_iter().map(|run| run.found).collect());
+        memory.put(words, self.segment.reader.segment_id(), &self.words);
         Ok(())
     }
 
@@ -212,7 +243,7 @@ impl<'s> Filter<'s> {
             let to = from.saturating_add(BLOCK as u32).min(self.max());
             docs.clear();
             docs.extend(from..to);
-            for words in &self.words {
+            for words in self.words.iter() {
                 docs.retain(|doc| words.contains(*doc));
             }
             if let Some(alive) = self.segment.reader.alive_bitset() {

@@ -1,4 +1,4 @@
-//! What is made of the records that match: the newest of them, counts by field, counts over time.
+//! What is made of the records that match: the newest of them, counts over time; `counts` has those by field.
 
 use super::facts::{Facts, Field};
 use super::index::Number;
@@ -7,10 +7,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::io;
 use tantivy::columnar::{Column, StrColumn};
-
-/// Different values of one field that are carried over from one segment: of more, only the commonest. Counts of rare values may
-/// then be too low; the top of a list is not touched by that.
-const VALUES_PER_SEGMENT_MAX: usize = 50_000;
 
 /// Where a record stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,152 +119,11 @@ impl Tally for Newest {
 }
 
 /// The values of a column for some records.
-fn read<'v>(column: &Column<u64>, docs: &[u32], values: &'v mut Vec<Option<u64>>) -> &'v [Option<u64>] {
+pub(super) fn read<'v>(column: &Column<u64>, docs: &[u32], values: &'v mut Vec<Option<u64>>) -> &'v [Option<u64>] {
     values.clear();
     values.resize(docs.len(), None);
     column.first_vals(docs, values);
     values
-}
-
-/// What is known of the records that share a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Count {
-    pub(super) records: u64,
-    /// Microseconds since the Unix epoch.
-    pub(super) first: u64,
-    pub(super) last: u64,
-}
-
-impl Count {
-    const NONE: Self = Self { records: 0, first: u64::MAX, last: 0 };
-
-    fn add(&mut self, time: u64) {
-        self.merge(&Self { records: 1, first: time, last: time });
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.records += other.records;
-        self.first = self.first.min(other.first);
-        self.last = self.last.max(other.last);
-    }
-}
-
-/// Records counted by the values of some fields.
-pub(super) struct Counts {
-    fields: Vec<Field>,
-    by_field: Vec<HashMap<String, Count>>,
-    all: Count,
-}
-
-impl Counts {
-    pub(super) fn new(fields: &[Field]) -> Self {
-        Self { fields: fields.to_vec(), by_field: vec![HashMap::new(); fields.len()], all: Count::NONE }
-    }
-
-    /// All records.
-    pub(super) fn all(&self) -> &Count {
-        &self.all
-    }
-
-    /// The commonest values of each field, and how many there are.
-    pub(super) fn top(self, limit: usize) -> Vec<(Vec<(String, Count)>, usize)> {
-        let top = |map: HashMap<String, Count>| {
-            let different = map.len();
-            let mut list: Vec<_> = map.into_iter().collect();
-            list.sort_unstable_by(|(a, of_a), (b, of_b)| of_b.records.cmp(&of_a.records).then_with(|| a.cmp(b)));
-            list.truncate(limit);
-            (list, different)
-        };
-        self.by_field.into_iter().map(top).collect()
-    }
-}
-
-pub(super) struct CountColumns {
-    times: Column<u64>,
-    fields: Vec<Option<(StrColumn, Vec<Count>)>>,
-    time_values: Vec<Option<u64>>,
-    values: Vec<Option<u64>>,
-}
-
-impl Tally for Counts {
-    type Columns = CountColumns;
-
-    fn open(&self, segment: &Segment) -> io::Result<CountColumns> {
-        let column = |field: &Field| {
-            let column = segment.text(*field)?;
-            Ok(column.map(|column| {
-                let counts = vec![Count::NONE; column.num_terms()];
-                (column, counts)
-            }))
-        };
-        let fields = self.fields.iter().map(column).collect::<io::Result<_>>()?;
-        Ok(CountColumns { times: segment.number(Number::Time)?, fields, time_values: Vec::new(), values: Vec::new() })
-    }
-
-    fn docs(&mut self, columns: &mut CountColumns, docs: &[u32]) {
-        let CountColumns { times, fields, time_values, values } = columns;
-        let times = read(times, docs, time_values);
-        times.iter().for_each(|time| self.all.add(time.unwrap_or_default()));
-        for (column, counts) in fields.iter_mut().flatten() {
-            let ords = column.ords();
-            if ords.get_cardinality().is_multivalue() {
-                for (doc, time) in docs.iter().zip(times) {
-                    for ord in ords.values_for_doc(*doc) {
-                        counts[ord as usize].add(time.unwrap_or_default());
-                    }
-                }
-                continue;
-            }
-            for (ord, time) in read(ords, docs, values).iter().zip(times) {
-                if let Some(ord) = ord {
-                    counts[*ord as usize].add(time.unwrap_or_default());
-                }
-            }
-        }
-    }
-
-    fn close(&mut self, columns: CountColumns) -> io::Result<()> {
-        for (map, column) in self.by_field.iter_mut().zip(columns.fields) {
-            let Some((column, counts)) = column else { continue };
-            let mut ords: Vec<u64> = (0..counts.len() as u64).filter(|ord| counts[*ord as usize].records > 0).collect();
-            if ords.len() > VALUES_PER_SEGMENT_MAX {
-                ords.select_nth_unstable_by_key(VALUES_PER_SEGMENT_MAX, |ord| Reverse(counts[*ord as usize].records));
-                ords.truncate(VALUES_PER_SEGMENT_MAX);
-                ords.sort_unstable();
-            }
-            let mut next = ords.iter();
-            column.dictionary().sorted_ords_to_term_cb(&ords, |term| {
-                if let Some(ord) = next.next() {
-                    let term = String::from_utf8_lossy(term);
-                    let count = &counts[*ord as usize];
-                    match map.get_mut(&*term) {
-                        Some(own) => own.merge(count),
-                        None => drop(map.insert(term.into_owned(), count.clone())),
-                    }
-                }
-            })?;
-        }
-        Ok(())
-    }
-
-    fn record(&mut self, facts: &Facts, _: Place) {
-        self.all.add(facts.micros());
-        for (field, map) in self.fields.iter().zip(&mut self.by_field) {
-            facts.each(*field, |value| match map.get_mut(value) {
-                Some(count) => count.add(facts.micros()),
-                None => map.entry(value.to_owned()).or_insert(Count::NONE).add(facts.micros()),
-            });
-        }
-    }
-
-    fn merge(&mut self, other: Self) {
-        self.all.merge(&other.all);
-        for (own, other) in self.by_field.iter_mut().zip(other.by_field) {
-            for (value, count) in other {
-                own.entry(value).or_insert(Count::NONE).merge(&count);
-            }
-        }
-    }
 }
 
 /// Records counted by the values of one field, over time.

@@ -157,7 +157,7 @@ impl Stored {
             Change::Set(name, value) => self.variables.set(name, value.clone(), limits::COLLECTION_VARIABLES_MAX),
             Change::Add(name, difference) => {
                 let before = self.variables.get(name).map_or(0, |value| crate::value::integer(value));
-                let after = before.saturating_add(*difference).to_string();
+                let after = before.saturating_add(*difference).max(0).to_string();
                 self.variables.set(name, Bytes::from(after), limits::COLLECTION_VARIABLES_MAX)
             }
             Change::Remove(name) => {

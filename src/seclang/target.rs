@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::body::xml::Path;
 use crate::diagnostic::Problem;
 use crate::operator::{Matched, Rx};
 use crate::syntax::ast::{SelectorText, TargetText, Which};
@@ -25,10 +26,12 @@ pub enum Selector {
     Name(Arc<[u8]>),
     /// All names that a pattern is found in.
     Pattern(Arc<Rx>, Arc<str>),
-    /// `XML:/*` and `XML://text()`: the text of all elements.
+    /// `XML:/*`: the text of the root element, and so of all elements.
     XmlText,
     /// `XML://@*`: the values of all attributes.
     XmlAttributes,
+    /// Any other path, and how it is written.
+    XmlPath(Arc<Path>, Arc<str>),
 }
 
 impl Selector {
@@ -38,6 +41,7 @@ impl Selector {
             Selector::Name(own) => own.eq_ignore_ascii_case(name),
             Selector::Pattern(pattern, _) => pattern.matches(name, None) == Matched::Yes,
             Selector::XmlText | Selector::XmlAttributes => true,
+            Selector::XmlPath(_, own) => own.as_bytes() == name,
         }
     }
 
@@ -45,6 +49,7 @@ impl Selector {
         match (self, other) {
             (Selector::Name(a), Selector::Name(b)) => a.eq_ignore_ascii_case(b),
             (Selector::Pattern(_, a), Selector::Pattern(_, b)) => a == b,
+            (Selector::XmlPath(a, _), Selector::XmlPath(b, _)) => a == b,
             (Selector::XmlText, Selector::XmlText) | (Selector::XmlAttributes, Selector::XmlAttributes) => true,
             _ => false,
         }
@@ -52,18 +57,26 @@ impl Selector {
 }
 
 impl Target {
-    /// Compiles a target; a wrong pattern is a problem at its place.
+    /// Compiles a target; a wrong pattern or path is a problem at its place.
     pub fn compile(text: &TargetText, problems: &mut Vec<Problem>) -> Option<Self> {
+        Self::compile_with(text, &[], problems)
+    }
+
+    /// The same in a rule that declares prefixes with `xmlns`.
+    pub fn compile_with(text: &TargetText, namespaces: &[(String, String)], problems: &mut Vec<Problem>) -> Option<Self> {
         let selector = match &text.selector {
             None => None,
             Some(SelectorText::Name(name)) if text.variable == Variable::Xml => match name.as_str() {
-                "/*" | "//text()" | "//*" => Some(Selector::XmlText),
+                "/*" => Some(Selector::XmlText),
                 "//@*" => Some(Selector::XmlAttributes),
-                _ => {
-                    let problem = Problem::error(name.span(), format!("`XML:{}` is more of XPath than this engine knows", name.as_str()));
-                    problems.push(problem.help("use XML:/* for all text and XML://@* for all attribute values"));
-                    return None;
-                }
+                path => match Path::parse(path, namespaces) {
+                    Ok(compiled) => Some(Selector::XmlPath(Arc::new(compiled), Arc::from(path))),
+                    Err((place, message)) => {
+                        let problem = Problem::error(name.span_of(place.start, place.end), message);
+                        problems.push(problem.help("steps are /a and //a, with [n], [@a] or [@a='v']; the last may be @a or text()"));
+                        return None;
+                    }
+                },
             },
             Some(SelectorText::Name(name)) => Some(Selector::Name(Arc::from(name.as_str().as_bytes()))),
             Some(SelectorText::Pattern(pattern)) => match Rx::compile(&format!("(?i){}", pattern.as_str())) {

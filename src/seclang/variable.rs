@@ -81,6 +81,8 @@ const ALIASES: &[(&str, Variable)] = &[
     ("USER_ID", Variable::Userid),
     ("WEBAPP_ID", Variable::Webappid),
     ("MATCHED_VARS_NAME", Variable::MatchedVarsNames),
+    ("MULTIPART_CRLF_LINE", Variable::MultipartCrlfLfLines),
+    ("STATUS", Variable::ResponseStatus),
 ];
 
 impl Variable {
@@ -108,6 +110,11 @@ impl Variable {
     /// Whether the collection outlives the transaction (`initcol`, `setsid`, `setuid`, `setrsc`).
     pub fn is_persistent(self) -> bool {
         matches!(self, Variable::Ip | Variable::Session | Variable::Global | Variable::User | Variable::Resource)
+    }
+
+    /// Spellings of other engines, and the variable each means.
+    pub fn aliases() -> impl Iterator<Item = (&'static str, Variable)> {
+        ALIASES.iter().copied()
     }
 
     /// All spellings, for suggestions.

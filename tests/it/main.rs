@@ -16,6 +16,8 @@ mod check;
 mod console;
 mod deep;
 mod deep_application;
+mod deep_console;
+mod deep_seclang;
 mod deeper_upstream;
 mod floors;
 mod gateway;

@@ -107,7 +107,8 @@ const INTEGER: &str = "integer";
 pub const KEYS: &[Key] = &[
     key("listener", "address", One, "address and port", Words("required"), r#""0.0.0.0:443""#, "Where to listen; `[::]:443` is IPv6."),
     key("listener", "tls", One, BOOLEAN, Value("true"), "false", "Whether this socket speaks TLS. `false` is the plain one."),
-    key("listener", "proxy_protocol", One, BOOLEAN, Value("false"), "false", "Reserved: the PROXY protocol is not supported yet, so only `false` is accepted."),
+    key("listener", "proxy_protocol", One, BOOLEAN, Value("false"), "false", "Every connection begins with a PROXY protocol header, version 1 or 2, from a load balancer in `proxy_protocol_from`. Others are closed."),
+    key("listener", "proxy_protocol_from", One, "list of networks", Value("[]"), "[]", "Load balancers that may name a client's address; required with `proxy_protocol = true`."),
 
     key("admin", "address", One, "address and port", Value(r#""127.0.0.1:9900""#), r#""127.0.0.1:9900""#, "Where to listen. Anything but the machine itself needs `dangerously_public_admin`."),
     key("admin", "dangerously_public_admin", One, BOOLEAN, Value("false"), "true", "Allows an admin address that other machines can reach."),

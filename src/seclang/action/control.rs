@@ -56,11 +56,15 @@ pub enum Control {
     Inert,
 }
 
-const NAMES: &[&str] = &[
+/// Every option's name.
+pub const CONTROLS: &[&str] = &[
     "auditEngine",
     "auditLogParts",
     "debugLogLevel",
     "forceRequestBodyVariable",
+    "hashEnforcement",
+    "hashEngine",
+    "parseXmlIntoArgs",
     "requestBodyAccess",
     "requestBodyLimit",
     "requestBodyProcessor",
@@ -74,6 +78,16 @@ const NAMES: &[&str] = &[
     "ruleRemoveTargetByMsg",
     "ruleRemoveTargetByTag",
 ];
+
+/// Why an option of that name does nothing here.
+pub fn inert_control(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "debugloglevel" => "the gateway has one operational log: see `[log]` in gateway.toml",
+        "hashengine" | "hashenforcement" => "link protection is not part of this engine; sign links in the application",
+        "parsexmlintoargs" => "look at XML:/* and XML://@*, which hold all of the body",
+        _ => return None,
+    })
+}
 
 /// Parses what follows `ctl:`. None where it could not be understood; the problem says why.
 pub(super) fn parse(text: &Text, problems: &mut Vec<Problem>) -> Option<Control> {
@@ -106,13 +120,14 @@ pub(super) fn parse(text: &Text, problems: &mut Vec<Problem>) -> Option<Control>
         "ruleremovetargetbyid" => target_removal(&value, |which, problems| Which::Ids(ids(&which, problems), 0), problems),
         "ruleremovetargetbytag" => target_removal(&value, |which, _| Which::Tag(which), problems),
         "ruleremovetargetbymsg" => target_removal(&value, |which, _| Which::Msg(which), problems),
-        "debugloglevel" | "hashengine" | "hashenforcement" | "parsexmlintoargs" => {
-            problems.push(Problem::warning(name.span(), format!("`ctl:{}` has no effect here", name.as_str())));
+        option if inert_control(option).is_some() => {
+            let problem = Problem::warning(name.span(), format!("`ctl:{}` has no effect here", name.as_str()));
+            problems.push(problem.help(inert_control(option).unwrap_or_default()));
             Some(Control::Inert)
         }
         _ => {
             let problem = Problem::error(name.span(), format!("unknown option `{}` of ctl", name.as_str()));
-            problems.push(problem.suggest(name.as_str(), NAMES.iter().copied()));
+            problems.push(problem.suggest(name.as_str(), CONTROLS.iter().copied()));
             None
         }
     }

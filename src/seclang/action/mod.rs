@@ -10,8 +10,8 @@ use crate::expand::Template;
 use crate::transform::Transformation;
 use crate::verdict::{Disruption, Phase};
 
-pub use control::{Control, Selection, Switch};
-pub use parse::{WithSpan, parse};
+pub use control::{CONTROLS, Control, Selection, Switch, inert_control};
+pub use parse::{WithSpan, inert, parse, refusal};
 pub use set_variable::{Assignment, SetVariable};
 
 /// One action of a rule.
@@ -35,6 +35,8 @@ pub enum Action {
     Status(u16),
     /// What each match does besides.
     Effect(Effect),
+    /// `xmlns:prefix=name`: a prefix for the paths of the rule.
+    Namespace(Arc<str>, Arc<str>),
     /// Accepted without effect here, a warning was given.
     Inert,
 }
@@ -116,6 +118,8 @@ pub enum Effect {
     SetVariable(SetVariable),
     /// `expirevar:collection.name=seconds`
     ExpireVariable(SetVariable),
+    /// `deprecatevar:collection.name=amount/seconds`
+    DeprecateVariable(SetVariable, i64, u64),
     /// `setenv:name=value`
     SetEnvironment(Template, Template),
     /// `initcol:collection=key`, `setsid`, `setuid`, `setrsc`

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::set_variable::split_outside_macros;
+use super::set_variable::{Assignment, split_outside_macros};
 use super::{Action, Allow, Disruptive, Effect, Flow, Log, Meta, NAMES, SetVariable, control};
 use crate::diagnostic::Problem;
 use crate::expand::Template;
@@ -36,17 +36,15 @@ fn one(text: &ActionText, problems: &mut Vec<Problem>) -> Option<Action> {
         }
         return Some(action);
     }
-    if let Some(help) = refused(&name) {
+    if let Some(help) = refusal(&name) {
         problems.push(Problem::error(text.name.span(), format!("the action `{}` is not supported", text.name.as_str())).help(help));
         return None;
     }
     if name == "allow" {
         return allow(text.value.as_ref(), problems);
     }
-    if name == "xmlns" || name == "pause" {
-        let problem = Problem::warning(text.name.span(), format!("`{name}` has no effect here"));
-        let help = if name == "pause" { "slow clients down with a rate limit" } else { "XML:/* and XML://@* need no namespaces" };
-        problems.push(problem.help(help));
+    if let Some(why) = inert(&name) {
+        problems.push(Problem::warning(text.name.span(), format!("`{name}` has no effect here")).help(why));
         return Some(Action::Inert);
     }
     if !NAMES.iter().any(|known| known.eq_ignore_ascii_case(&name)) && !name.starts_with("sanitize") {
@@ -87,7 +85,13 @@ fn plain(name: &str) -> Option<Action> {
     })
 }
 
-fn refused(name: &str) -> Option<&'static str> {
+/// Why an action of that name does nothing here.
+pub fn inert(name: &str) -> Option<&'static str> {
+    name.eq_ignore_ascii_case("pause").then_some("slow clients down with a rate limit")
+}
+
+/// Why an action of that name is refused, and what to do instead.
+pub fn refusal(name: &str) -> Option<&'static str> {
     Some(match name {
         "exec" => "a gateway runs no programs for a request; write the check as rules",
         "proxy" => "where requests go is decided by the maps in gateway.toml, never by a rule; use deny or redirect",
@@ -147,6 +151,7 @@ fn valued(name: &str, value: &Text, problems: &mut Vec<Problem>) -> Option<Resul
             let (name, content) = split_outside_macros(string).unwrap_or((string, "1"));
             effect(Effect::SetEnvironment(Template::parse(name).0, Template::parse(content).0))
         }
+        "xmlns" => Some(namespace(string)),
         "initcol" => Some(open_collection(value, problems)),
         "setsid" => effect(Effect::OpenCollection(Variable::Session, template(value, problems))),
         "setuid" => effect(Effect::OpenCollection(Variable::User, template(value, problems))),
@@ -186,12 +191,29 @@ fn set_variable(name: &str, value: &Text, problems: &mut Vec<Problem>) -> Result
     template(value, problems);
     let set = SetVariable::parse(value.as_str())?;
     if name == "deprecatevar" {
-        let problem = Problem::warning(value.span(), "`deprecatevar` has no effect here");
-        problems.push(problem.help("let the variable end with expirevar"));
-        return Ok(Action::Inert);
+        let rate = match &set.assignment {
+            Assignment::Set(text) => text.literal().and_then(|text| rate(text)),
+            _ => None,
+        };
+        let (amount, seconds) = rate.ok_or("write deprecatevar:collection.name=amount/seconds")?;
+        return Ok(Action::Effect(Effect::DeprecateVariable(set, amount, seconds)));
     }
     let effect = if name == "setvar" { Effect::SetVariable } else { Effect::ExpireVariable };
     Ok(Action::Effect(effect(set)))
+}
+
+/// `amount/seconds`
+fn rate(text: &[u8]) -> Option<(i64, u64)> {
+    let (amount, seconds) = std::str::from_utf8(text).ok()?.split_once('/')?;
+    let amount = amount.trim().parse::<u32>().ok()?;
+    Some((i64::from(amount), seconds.trim().parse().ok().filter(|seconds| *seconds > 0)?))
+}
+
+fn namespace(text: &str) -> Result<Action, String> {
+    let (prefix, name) = text.split_once('=').ok_or("write xmlns:prefix=name")?;
+    let name = name.trim().trim_matches(['"', '\'']);
+    let right = !name.is_empty() && prefix.trim().starts_with(|c: char| c.is_alphabetic() || c == '_');
+    right.then(|| Action::Namespace(Arc::from(prefix.trim()), Arc::from(name))).ok_or_else(|| "write xmlns:prefix=name".to_owned())
 }
 
 fn open_collection(value: &Text, problems: &mut Vec<Problem>) -> Result<Action, String> {

@@ -32,6 +32,9 @@ pub const HEADERS_MAX: usize = 32;
 /// Default of [`Limits::entity_bytes_max`]: enough for names of symbols, too little for a "billion laughs".
 pub const ENTITY_BYTES_MAX: usize = 64 * 1024;
 
+/// [`Limits::nodes_max`] where a rule follows paths: some 6 MB of nodes.
+pub const NODES_MAX: usize = 100_000;
+
 /// Bounds of one body. Past any of them the parser stops and says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -49,6 +52,8 @@ pub struct Limits {
     pub headers_max: usize,
     /// Most text that XML entities may expand to, in bytes, in one body.
     pub entity_bytes_max: usize,
+    /// Most elements and pieces of text of an XML body that are kept for paths; 0 keeps none and counts none.
+    pub nodes_max: usize,
 }
 
 impl Default for Limits {
@@ -61,6 +66,7 @@ impl Default for Limits {
             header_bytes_max: HEADER_BYTES_MAX,
             headers_max: HEADERS_MAX,
             entity_bytes_max: ENTITY_BYTES_MAX,
+            nodes_max: 0,
         }
     }
 }

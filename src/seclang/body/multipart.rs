@@ -94,7 +94,7 @@ pub fn parse(input: &[u8], content_type: &[u8], limits: &Limits) -> Parsed {
         Ok(boundary) => boundary,
         Err(message) => return Parsed { flags, error: Some(BodyError::mistake(0, message)), ..Parsed::default() },
     };
-    let mut reader = Reader { input, at: 0, boundary, limits, files: 0, parsed: Parsed { flags, ..Parsed::default() } };
+    let mut reader = Reader { input, at: 0, boundary, limits, files: 0, nameless: None, parsed: Parsed { flags, ..Parsed::default() } };
     let error = reader.run().err();
     Parsed { error, ..reader.parsed }
 }
@@ -128,6 +128,8 @@ struct Reader<'a> {
     boundary: Vec<u8>,
     limits: &'a Limits,
     files: usize,
+    /// Where the first part without a name begins.
+    nameless: Option<usize>,
     parsed: Parsed,
 }
 
@@ -148,7 +150,7 @@ impl<'a> Reader<'a> {
             self.parsed.parts.push(part);
         }
         self.parsed.flags.data_after = self.at < self.input.len();
-        Ok(())
+        self.nameless.map_or(Ok(()), |at| Err(BodyError::mistake(at, "a part has no name")))
     }
 
     fn line(&mut self) -> Option<Line> {
@@ -268,7 +270,10 @@ impl<'a> Reader<'a> {
         let found = first.map(disposition::parse).unwrap_or_default();
         let flags = &mut self.parsed.flags;
         flags.invalid_quoting |= found.invalid_quoting;
-        flags.invalid_part |= found.invalid || found.name.is_none() || second.is_some();
+        flags.invalid_part |= found.invalid || second.is_some();
+        if found.name.is_none() {
+            self.nameless.get_or_insert(self.at);
+        }
         part.name = found.name.unwrap_or_default();
         part.filename = found.filename;
     }

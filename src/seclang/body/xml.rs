@@ -3,19 +3,26 @@
 //! A small pull parser of our own: nothing is fetched, entities expand within a bound, and nothing recurses.
 
 mod markup;
+mod path;
+mod tree;
 
 use std::collections::HashMap;
 
 use super::{Argument, BodyError, Limits};
 use markup::{Cursor, name_at};
+pub use path::{Path, PathError};
+use tree::Builder;
+pub use tree::{Document, Selected};
 
 /// What an XML body holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parsed {
     /// The text of the root element and all below it, in order, as XPath's string value has it: what `XML:/*` selects.
     pub text: Vec<u8>,
-    /// The attributes of all elements, in order: what `XML://@*` selects. Namespace declarations are among them.
+    /// The attributes of all elements, in order: what `XML://@*` selects. Namespace declarations are none, as in XPath.
     pub attributes: Vec<Argument>,
+    /// The elements and pieces of text, where [`Limits::nodes_max`] asks for them.
+    pub document: Document,
     /// The first mistake; what stood before it is kept.
     pub error: Option<BodyError>,
 }
@@ -32,10 +39,19 @@ const ENCODINGS: [&str; 8] = ["utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1"
 /// Reads a document (XML 1.0, without validation).
 pub fn parse(input: &[u8], limits: &Limits) -> Parsed {
     let cursor = Cursor::new(input.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(input));
-    let mut parser =
-        Parser { cursor, limits, open: Vec::new(), rooted: false, entities: HashMap::new(), expanded: 0, parsed: Parsed::default() };
+    let mut parser = Parser {
+        cursor,
+        limits,
+        open: Vec::new(),
+        rooted: false,
+        entities: HashMap::new(),
+        expanded: 0,
+        parsed: Parsed::default(),
+        tree: Builder::new(limits.nodes_max),
+    };
     let error = parser.run().err();
-    Parsed { error, ..parser.parsed }
+    let document = parser.tree.finish(parser.parsed.text.len());
+    Parsed { error, document, ..parser.parsed }
 }
 
 struct Parser<'a> {
@@ -49,7 +65,11 @@ struct Parser<'a> {
     /// Bytes that entities have expanded to so far.
     expanded: usize,
     parsed: Parsed,
+    tree: Builder,
 }
+
+/// What an element declares besides its attributes: prefixes and the names of their namespaces.
+type Declared<'a> = Vec<(&'a [u8], Vec<u8>)>;
 
 impl<'a> Parser<'a> {
     fn run(&mut self) -> Result<(), BodyError> {
@@ -65,7 +85,9 @@ impl<'a> Parser<'a> {
                     return Err(self.cursor.mistake("text stands outside the root element"));
                 }
                 let text = self.cursor.until(b"]]>", "a CDATA section")?;
+                let start = self.parsed.text.len();
                 self.parsed.text.extend_from_slice(text);
+                self.grow_tree_by_text(start)?;
             } else if self.cursor.eat(b"<?") {
                 self.cursor.until(b"?>", "a processing instruction")?;
             } else if self.cursor.eat(b"<!DOCTYPE") {
@@ -113,23 +135,41 @@ impl<'a> Parser<'a> {
         }
         self.rooted = true;
         let name = self.cursor.name("an element")?;
+        let first = self.parsed.attributes.len();
+        let mut declared = Declared::new();
         loop {
             let spaced = self.cursor.skip_blanks();
             if self.cursor.eat(b"/>") {
+                self.grow_tree(name, &declared, first)?;
+                self.tree.close(self.parsed.text.len());
                 return Ok(());
             }
             if self.cursor.eat(b">") {
+                self.grow_tree(name, &declared, first)?;
                 self.open.push(name);
                 return Ok(());
             }
             if !spaced {
                 return Err(self.cursor.mistake("a blank is missing before an attribute"));
             }
-            self.attribute()?;
+            self.attribute(&mut declared)?;
         }
     }
 
-    fn attribute(&mut self) -> Result<(), BodyError> {
+    fn grow_tree(&mut self, name: &[u8], declared: &Declared<'_>, first: usize) -> Result<(), BodyError> {
+        let attributes = self.parsed.attributes.get(first..).unwrap_or_default();
+        if self.tree.open(name, declared, attributes, first, self.parsed.text.len()) { Ok(()) } else { Err(self.too_many_nodes()) }
+    }
+
+    fn grow_tree_by_text(&mut self, start: usize) -> Result<(), BodyError> {
+        if self.tree.text(start..self.parsed.text.len()) { Ok(()) } else { Err(self.too_many_nodes()) }
+    }
+
+    fn too_many_nodes(&self) -> BodyError {
+        self.cursor.limit(format!("there are more than {} elements and pieces of text", self.limits.nodes_max))
+    }
+
+    fn attribute(&mut self, declared: &mut Declared<'a>) -> Result<(), BodyError> {
         let name = self.cursor.name("an attribute")?;
         self.cursor.skip_blanks();
         if !self.cursor.eat(b"=") {
@@ -140,12 +180,15 @@ impl<'a> Parser<'a> {
         if raw.contains(&b'<') {
             return Err(self.cursor.mistake("the value of an attribute holds a `<`"));
         }
-        if self.parsed.attributes.len() >= self.limits.arguments_max {
+        if self.parsed.attributes.len() + declared.len() >= self.limits.arguments_max {
             return Err(self.cursor.limit(format!("there are more than {} attributes", self.limits.arguments_max)));
         }
         let mut value = Vec::with_capacity(raw.len());
         self.expand(raw, &mut value, 0)?;
-        self.parsed.attributes.push(Argument { name: name.to_vec(), value });
+        match tree::declared_prefix(name) {
+            Some(prefix) => declared.push((prefix, value)),
+            None => self.parsed.attributes.push(Argument { name: name.to_vec(), value }),
+        }
         Ok(())
     }
 
@@ -155,6 +198,7 @@ impl<'a> Parser<'a> {
         if !self.cursor.eat(b">") {
             return Err(self.cursor.mistake("an end tag does not end"));
         }
+        self.tree.close(self.parsed.text.len());
         match self.open.pop() {
             Some(open) if open == name => Ok(()),
             Some(open) => Err(self.cursor.mistake(format!("`{}` ends where `{}` is open", name.escape_ascii(), open.escape_ascii()))),
@@ -168,8 +212,10 @@ impl<'a> Parser<'a> {
             return if raw.trim_ascii().is_empty() { Ok(()) } else { Err(self.cursor.mistake("text stands outside the root element")) };
         }
         let mut text = std::mem::take(&mut self.parsed.text);
+        let start = text.len();
         let result = self.expand(raw, &mut text, 0);
         self.parsed.text = text;
+        self.grow_tree_by_text(start)?;
         result
     }
 

@@ -17,6 +17,8 @@ use crate::syntax::ast::{Directive, Item, RuleText};
 use crate::syntax::directive::Setting;
 use crate::syntax::parser;
 use crate::syntax::text::Text;
+use crate::target::Selector;
+use crate::transform::Transformation;
 use rule::Defaults;
 
 impl RuleSet {
@@ -194,7 +196,9 @@ impl<'a> Compiler<'a> {
         let mut link = rule::blank_link(defaults);
         rule::apply_to_link(&mut link, &actions);
         if let Some(text) = text {
-            (link.targets, link.excluded) = rule::targets(&text.targets, &mut self.problems);
+            (link.targets, link.excluded) = rule::targets(&text.targets, &rule::namespaces(&actions), &mut self.problems);
+            let targets = link.targets.iter().chain(&link.excluded);
+            self.settings.xml_paths |= targets.into_iter().any(|target| matches!(target.selector, Some(Selector::XmlPath(..))));
             link.test = rule::test(&text.operator, self.files, path, &mut self.problems);
             if link.test.as_ref().is_some_and(rule::wants_key) {
                 self.wants_key.push(text.operator.argument.span());
@@ -268,7 +272,7 @@ impl<'a> Compiler<'a> {
             }
         }
         if self.settings.http_bl_key.is_none() {
-            let missing = |span| Problem::error(span, "this list answers only with a key").help("set it with SecHttpBlKey");
+            let missing = |span| Problem::warning(span, "this list answers only with a key").help("set it with SecHttpBlKey");
             self.problems.extend(self.wants_key.drain(..).map(missing));
         }
         self.problems.sort_by_key(|problem| (problem.span.file, problem.span.start));
@@ -279,9 +283,21 @@ impl<'a> Compiler<'a> {
         if self.diagnostics.iter().any(|one| one.severity == Severity::Error) {
             return Err(self.diagnostics);
         }
+        if self.settings.unicode_mapped {
+            map_to_code_page(&mut self.rules);
+        }
         let (mut rules, phases) = renumber(self.rules, self.steps);
         resolve_selections(&mut rules);
         Ok((RuleSet::new(rules, phases, self.settings), self.diagnostics))
+    }
+}
+
+/// `SecUnicodeMapFile` holds for all rules, wherever it stands.
+fn map_to_code_page(rules: &mut [Option<Rule>]) {
+    for link in rules.iter_mut().flatten().flat_map(|rule| &mut rule.links) {
+        for one in link.transformations.iter_mut().filter(|one| **one == Transformation::UrlDecodeUni) {
+            *one = Transformation::UrlDecodeUniMapped;
+        }
     }
 }
 

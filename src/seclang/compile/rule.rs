@@ -76,6 +76,15 @@ pub(super) fn phase(actions: &[WithSpan]) -> Option<Phase> {
     })
 }
 
+/// The prefixes that `xmlns` declares.
+pub(super) fn namespaces(actions: &[WithSpan]) -> Vec<(String, String)> {
+    let declared = actions.iter().filter_map(|one| match &one.action {
+        Action::Namespace(prefix, name) => Some((prefix.to_string(), name.to_string())),
+        _ => None,
+    });
+    declared.collect()
+}
+
 /// Whether `chain` is among the actions.
 pub(super) fn chains(actions: &[WithSpan]) -> bool {
     actions.iter().any(|one| matches!(one.action, Action::Flow(Flow::Chain)))
@@ -151,10 +160,10 @@ pub(super) fn refuse_in_later_links(actions: &[WithSpan], problems: &mut Vec<Pro
 }
 
 /// The targets of a link: what to look at, and what to leave out.
-pub(super) fn targets(texts: &[TargetText], problems: &mut Vec<Problem>) -> (Vec<Target>, Vec<Target>) {
+pub(super) fn targets(texts: &[TargetText], namespaces: &[(String, String)], problems: &mut Vec<Problem>) -> (Vec<Target>, Vec<Target>) {
     let (mut targets, mut excluded) = (Vec::new(), Vec::new());
     for text in texts {
-        if let Some(target) = Target::compile(text, problems) {
+        if let Some(target) = Target::compile_with(text, namespaces, problems) {
             if text.excluded { excluded.push(target) } else { targets.push(target) }
         }
     }

@@ -7,7 +7,7 @@ use crate::diagnostic::Problem;
 use crate::ruleset::Rule;
 use crate::span::Span;
 use crate::syntax::ast::{ActionText, TargetText, Which};
-use crate::target::{RulePattern, Target};
+use crate::target::{RulePattern, Selector, Target};
 use crate::transform::Transformation;
 
 /// What a `SecDefaultAction` says. It must name a disruptive action, and facts about single rules make no sense in it.
@@ -24,7 +24,7 @@ pub(super) fn defaults(actions: &[WithSpan], span: Span) -> Result<Defaults, Box
             Action::Status(status) => defaults.status = Some(*status),
             Action::Transform(Transformation::None) => defaults.transformations.clear(),
             Action::Transform(transformation) => defaults.transformations.push(*transformation),
-            Action::Meta(Meta::Phase(_)) | Action::Log(_) | Action::Inert => {}
+            Action::Meta(Meta::Phase(_)) | Action::Log(_) | Action::Inert | Action::Namespace(..) => {}
             Action::Meta(_) => return Err(Box::new(Problem::error(one.span, "only a rule can have this, not `SecDefaultAction`"))),
             Action::Flow(Flow::Chain | Flow::Skip(_) | Flow::SkipAfter(_)) | Action::Capture | Action::MultiMatch | Action::Effect(_) => {
                 return Err(Box::new(Problem::error(one.span, "this belongs to single rules, not to `SecDefaultAction`")));
@@ -58,8 +58,8 @@ impl Compiler<'_> {
 
     pub(super) fn update_targets(&mut self, which: &Which, texts: &[TargetText], replaced: &[TargetText], span: Span) {
         let Some((pattern, number)) = self.pattern(which) else { return };
-        let (targets, excluded) = rule::targets(texts, &mut self.problems);
-        let (replaced, _) = rule::targets(replaced, &mut self.problems);
+        let (targets, excluded) = rule::targets(texts, &[], &mut self.problems);
+        let (replaced, _) = rule::targets(replaced, &[], &mut self.problems);
         let mut updated = 0;
         for rule in self.rules.iter_mut().flatten().filter(|rule| covers(&pattern, rule)) {
             let Some(link) = rule.links.get_mut(number) else { continue };
@@ -67,6 +67,7 @@ impl Compiler<'_> {
             link.targets.retain(|target| !replaced.iter().any(|old| old.same(target)));
             let new = |target: &&Target| !link.targets.iter().any(|old| old.same(target));
             let added: Vec<Target> = targets.iter().filter(new).cloned().collect();
+            self.settings.xml_paths |= added.iter().any(|target| matches!(target.selector, Some(Selector::XmlPath(..))));
             link.targets.extend(added);
             link.excluded.extend(excluded.iter().cloned());
         }

@@ -19,6 +19,7 @@ impl Transaction {
             match effect {
                 Effect::SetVariable(set) => self.set_variable(run, set),
                 Effect::ExpireVariable(set) => self.expire_variable(run, set),
+                Effect::DeprecateVariable(set, amount, seconds) => self.deprecate_variable(run, set, *amount, *seconds),
                 Effect::SetEnvironment(name, value) => {
                     let (name, value) = (self.expand(name), self.expand(value));
                     if !self.state.env.set(&name, value, limits::COLLECTION_VARIABLES_MAX) {
@@ -74,7 +75,7 @@ impl Transaction {
             Change::Set(name, value) => table.set(&name, value, limits::COLLECTION_VARIABLES_MAX),
             Change::Add(name, difference) => {
                 let before = table.get(&name).map_or(0, |value| integer(value));
-                table.set(&name, before.saturating_add(difference).to_string().into(), limits::COLLECTION_VARIABLES_MAX)
+                table.set(&name, before.saturating_add(difference).max(0).to_string().into(), limits::COLLECTION_VARIABLES_MAX)
             }
             Change::Remove(name) => {
                 table.remove(&name);
@@ -105,6 +106,24 @@ impl Transaction {
         }
     }
 
+    /// Takes off so much for each whole period since the record was last stored, never below zero.
+    fn deprecate_variable(&mut self, run: &mut Run<'_>, set: &SetVariable, amount: i64, seconds: u64) {
+        let name = self.expand(&set.name);
+        let now = self.now / 1_000_000;
+        let Some(record) = self.state.open.get_mut(&set.collection) else { return };
+        let (Some(value), Some(stored)) = (record.table.get(&name), record.table.get(b"LAST_UPDATE_TIME")) else { return };
+        let periods = now.saturating_sub(integer(stored).max(0).unsigned_abs()) / seconds.max(1);
+        let before = integer(value);
+        let after = before.saturating_sub(amount.saturating_mul(i64::try_from(periods).unwrap_or(i64::MAX))).max(0);
+        if after == before || record.changes.len() >= limits::COLLECTION_VARIABLES_MAX {
+            return;
+        }
+        record.changes.push(Change::Add(name.clone(), after.saturating_sub(before)));
+        if !record.table.set(&name, after.to_string().into(), limits::COLLECTION_VARIABLES_MAX) {
+            self.full(run, set.collection);
+        }
+    }
+
     fn open_collection(&mut self, run: &Run<'_>, collection: Variable, key: Bytes, collections: &mut dyn Collections) {
         match collection {
             Variable::Session => self.state.session_id = key.clone(),
@@ -124,6 +143,13 @@ impl Transaction {
                 let is_new = Bytes::from_static(if record.is_new { b"1" } else { b"0" });
                 let _ = table.set(b"IS_NEW", is_new, usize::MAX);
                 let _ = table.set(b"KEY", key.clone(), usize::MAX);
+                let timeout = self.rules.settings().collection_timeout_seconds;
+                let _ = table.set(b"TIMEOUT", timeout.to_string().into(), usize::MAX);
+                let known = |name: &[u8]| table.get(name).map(|value| integer(value));
+                // Stores in a minute, since it was made.
+                let minutes = known(b"CREATE_TIME").map(|made| ((self.now / 1_000_000) as i64).saturating_sub(made) / 60);
+                let rate = known(b"UPDATE_COUNTER").unwrap_or(0) / minutes.unwrap_or(0).max(1);
+                let _ = table.set(b"UPDATE_RATE", rate.to_string().into(), usize::MAX);
                 self.state.open.insert(collection, OpenRecord { key, table, changes: Vec::new() });
             }
             Err(reason) => self.error(Cause::Collection, Some(run.rule.id), reason),

@@ -8,8 +8,10 @@ mod record;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::action::Allow;
-use crate::collections::Collections;
+use crate::collections::{Change, Collections};
 use crate::limits;
 use crate::ruleset::{Rule, RuleSet, Step};
 use crate::transaction::{Evaluator, Mode, Transaction};
@@ -44,10 +46,16 @@ impl Transaction {
     pub fn log(&mut self, collections: &mut dyn Collections) {
         self.run(Phase::Logging, collections);
         let timeout = self.rules.settings().collection_timeout_seconds;
-        for (variable, record) in std::mem::take(&mut self.state.open) {
+        let seconds = Bytes::from((self.now / 1_000_000).to_string());
+        for (variable, mut record) in std::mem::take(&mut self.state.open) {
             if record.changes.is_empty() {
                 continue;
             }
+            if record.table.get(b"CREATE_TIME").is_none() {
+                record.changes.push(Change::Set(Bytes::from_static(b"CREATE_TIME"), seconds.clone()));
+            }
+            record.changes.push(Change::Set(Bytes::from_static(b"LAST_UPDATE_TIME"), seconds.clone()));
+            record.changes.push(Change::Add(Bytes::from_static(b"UPDATE_COUNTER"), 1));
             let name = variable.name().to_ascii_lowercase();
             if let Err(reason) = collections.store(&name, &record.key, &record.changes, timeout, self.now) {
                 self.error(Cause::Collection, None, reason);

@@ -40,40 +40,40 @@ pub use verify::Verify;
 
 use crate::source::FileSource;
 
-/// Every operator name that compiles, in lower case.
+/// Every operator name that compiles, in the manual's spelling.
 const NAMES: &[&str] = &[
-    "beginswith",
+    "beginsWith",
     "contains",
-    "containsword",
-    "detectsqli",
-    "detectxss",
-    "endswith",
+    "containsWord",
+    "detectSQLi",
+    "detectXSS",
+    "endsWith",
     "eq",
     "ge",
-    "geolookup",
+    "geoLookup",
     "gt",
-    "ipmatch",
-    "ipmatchf",
-    "ipmatchfromfile",
+    "ipMatch",
+    "ipMatchF",
+    "ipMatchFromFile",
     "le",
     "lt",
-    "nomatch",
+    "noMatch",
     "pm",
     "pmf",
-    "pmfromfile",
+    "pmFromFile",
     "rbl",
     "rx",
-    "rxglobal",
+    "rxGlobal",
     "streq",
     "strmatch",
-    "unconditionalmatch",
-    "validatebyterange",
-    "validateurlencoding",
-    "validateutf8encoding",
-    "verifycc",
-    "verifycpf",
-    "verifyssn",
-    "verifysvnr",
+    "unconditionalMatch",
+    "validateByteRange",
+    "validateUrlEncoding",
+    "validateUtf8Encoding",
+    "verifyCC",
+    "verifyCPF",
+    "verifySSN",
+    "verifySVNR",
     "within",
 ];
 
@@ -173,7 +173,7 @@ impl Operator {
     pub fn compile(name: &str, argument: &str, files: &dyn FileSource, rule_path: &str) -> Result<Self, String> {
         let lower = name.to_ascii_lowercase();
         let bytes = || Box::from(argument.as_bytes());
-        if has_macro(argument) && !Self::takes_macros(name) && NAMES.contains(&lower.as_str()) {
+        if has_macro(argument) && !Self::takes_macros(name) && NAMES.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             return Err(format!(
                 "@{name} is prepared when rules are loaded and takes no macros such as %{{tx.name}}; use @within, @streq or @contains"
             ));
@@ -214,6 +214,16 @@ impl Operator {
                 return Err(refused::reason(other).map_or_else(|| format!("there is no operator @{name}"), str::to_owned));
             }
         })
+    }
+
+    /// The names of all operators that compile, in the manual's spelling.
+    pub fn names() -> &'static [&'static str] {
+        NAMES
+    }
+
+    /// The operators that are refused, and what to do instead.
+    pub fn refused() -> impl Iterator<Item = (&'static str, &'static str)> {
+        refused::REFUSED.iter().copied()
     }
 
     /// Whether the argument of that operator is expanded (`%{...}`) each time the rule runs.

@@ -94,6 +94,7 @@ impl Transaction {
             "XML" => {
                 let parsed = xml::parse(&body, &self.body_limits());
                 self.found.xml_text = Some(parsed.text.into());
+                self.found.xml_document = parsed.document;
                 self.found.xml_attributes = parsed.attributes.into_iter().map(|a| Entry::new(a.name, a.value)).collect();
                 self.body_error("XML", parsed.error);
             }
@@ -155,6 +156,7 @@ impl Transaction {
             arguments_max: settings.arguments_limit,
             depth_max: settings.json_depth,
             files_max: settings.upload_files,
+            nodes_max: if settings.xml_paths { body::NODES_MAX } else { 0 },
             ..body::Limits::default()
         }
     }

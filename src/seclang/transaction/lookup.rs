@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::Transaction;
 use super::request::first;
 use super::time::moment;
+use crate::body::xml;
 use crate::expand::{Macro, Template};
 use crate::target::{Selector, Target};
 use crate::value::Entry;
@@ -70,6 +71,7 @@ impl Transaction {
         }
         if target.variable == V::Xml {
             return match &target.selector {
+                Some(Selector::XmlPath(path, name)) => self.follow(path, name),
                 Some(Selector::XmlAttributes) => {
                     self.found.xml_attributes.iter().map(|a| Entry::new(&b"//@*"[..], a.value.clone())).collect()
                 }
@@ -83,6 +85,18 @@ impl Transaction {
             }
         });
         entries
+    }
+
+    /// The values that a path selects in an XML body, all by the path's name.
+    fn follow(&self, path: &xml::Path, name: &str) -> Vec<Entry> {
+        let attributes = &self.found.xml_attributes;
+        let value = |index: usize| attributes.get(index).map(|entry| entry.value.as_ref());
+        let (text, name) = (self.found.xml_text.clone().unwrap_or_default(), Bytes::copy_from_slice(name.as_bytes()));
+        let selected = self.found.xml_document.select(path, value).into_iter().filter_map(|one| match one {
+            xml::Selected::Text(range) => text.get(range.clone()).map(|_| text.slice(range)),
+            xml::Selected::Attribute(index) => attributes.get(index).map(|entry| entry.value.clone()),
+        });
+        selected.map(|value| Entry::new(name.clone(), value)).collect()
     }
 
     /// Visits the entries of a collection.
@@ -151,7 +165,8 @@ impl Transaction {
                 number(entries.map(|entry| entry.name.len() + entry.value.len()).sum())
             }
             V::AuthType => {
-                let value = first(&request.headers, b"authorization")?;
+                // Credentials that nobody has looked at are no login.
+                let value = self.user.as_ref().and_then(|_| first(&request.headers, b"authorization"))?;
                 value.slice_ref(value.split(|byte| *byte == b' ').next().unwrap_or_default())
             }
             V::FilesCombinedSize => number(self.found.file_contents.iter().map(|file| file.value.len()).sum()),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use crate::action::{Allow, Switch};
-use crate::body::multipart;
+use crate::body::{multipart, xml};
 use crate::exclusion::Exclusion;
 use crate::geo::GeoDatabase;
 use crate::limits;
@@ -151,6 +151,7 @@ pub(crate) struct Found {
     pub(crate) part_names: Vec<Entry>,
     pub(crate) xml_text: Option<Bytes>,
     pub(crate) xml_attributes: Vec<Entry>,
+    pub(crate) xml_document: xml::Document,
 }
 
 /// What rules change while they run.
@@ -319,14 +320,14 @@ impl Transaction {
     }
 
     /// The inbound anomaly score, by the names the Core Rule Set gives it: the blocking score once it is computed, else the sum of the
-    /// paranoia levels, else version 3's `anomaly_score`. None where no rule keeps one.
+    /// paranoia levels, else version 3's `anomaly_score`, else the baseline's. None where no rule keeps one.
     pub fn score(&self) -> Option<i64> {
         let number = |name: &str| self.tx_variable(name).map(|value| crate::value::integer(value));
         if let Some(score) = number("blocking_inbound_anomaly_score").filter(|score| *score != 0) {
             return Some(score);
         }
         let levels = (1..=4).filter_map(|level| number(&format!("inbound_anomaly_score_pl{level}")));
-        levels.reduce(i64::saturating_add).or_else(|| number("anomaly_score"))
+        levels.reduce(i64::saturating_add).or_else(|| number("anomaly_score")).or_else(|| number("baseline_score"))
     }
 
     /// The audit trail's switch, where `ctl:auditEngine` set it.

@@ -6,6 +6,7 @@ mod base64_decode;
 mod base64_decode_ext;
 mod base64_encode;
 mod cmd_line;
+mod code_page;
 mod compress_whitespace;
 mod css_decode;
 pub(crate) mod digits;
@@ -110,6 +111,8 @@ pub enum Transformation {
     UrlDecode,
     /// `t:urlDecodeUni`
     UrlDecodeUni,
+    /// The same where `SecUnicodeMapFile` names code page 20127; no name of its own.
+    UrlDecodeUniMapped,
     /// `t:urlEncode`
     UrlEncode,
     /// `t:utf8toUnicode`
@@ -157,15 +160,30 @@ impl Transformation {
         Self::Utf8ToUnicode,
     ];
 
+    /// The most bytes it makes of so many.
+    pub fn output_bytes_max(self, input_bytes: usize) -> usize {
+        match self {
+            Self::HexEncode => input_bytes.saturating_mul(2),
+            Self::Base64Encode => input_bytes.div_ceil(3).saturating_mul(4),
+            // `%41` of one byte.
+            Self::UrlEncode => input_bytes.saturating_mul(3),
+            // `%u0000` and a byte of two, where they are longer than the character needs.
+            Self::Utf8ToUnicode => input_bytes.saturating_mul(7).div_ceil(2),
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            // The number in decimal.
+            Self::Length => 20,
+            _ => input_bytes,
+        }
+    }
+
+    /// Other spellings.
+    pub const ALIASES: &[(&str, Self)] = &[("normalisePath", Self::NormalizePath), ("normalisePathWin", Self::NormalizePathWin)];
+
     /// The transformation of that name, in any case and in the spelling of ModSecurity 2 or 3.
     pub fn parse(name: &str) -> Option<Self> {
-        if name.eq_ignore_ascii_case("normalisePath") {
-            return Some(Self::NormalizePath);
-        }
-        if name.eq_ignore_ascii_case("normalisePathWin") {
-            return Some(Self::NormalizePathWin);
-        }
-        Self::ALL.iter().copied().find(|known| known.name().eq_ignore_ascii_case(name))
+        let own = Self::ALL.iter().copied().find(|known| known.name().eq_ignore_ascii_case(name));
+        own.or_else(|| Self::ALIASES.iter().find(|alias| alias.0.eq_ignore_ascii_case(name)).map(|alias| alias.1))
     }
 
     /// The name as the reference manual spells it.
@@ -204,7 +222,7 @@ impl Transformation {
             Self::TrimRight => "trimRight",
             Self::Uppercase => "uppercase",
             Self::UrlDecode => "urlDecode",
-            Self::UrlDecodeUni => "urlDecodeUni",
+            Self::UrlDecodeUni | Self::UrlDecodeUniMapped => "urlDecodeUni",
             Self::UrlEncode => "urlEncode",
             Self::Utf8ToUnicode => "utf8toUnicode",
         }
@@ -247,7 +265,8 @@ impl Transformation {
             Self::TrimRight => trim_right::apply(&input),
             Self::Uppercase => uppercase::apply(&input),
             Self::UrlDecode => url_decode::apply(&input),
-            Self::UrlDecodeUni => url_decode_uni::apply(&input),
+            Self::UrlDecodeUni => url_decode_uni::apply(&input, false),
+            Self::UrlDecodeUniMapped => url_decode_uni::apply(&input, true),
             Self::UrlEncode => url_encode::apply(&input),
             Self::Utf8ToUnicode => utf8_to_unicode::apply(&input),
         };

@@ -61,19 +61,24 @@ impl Disposition {
 
 /// A value in quotes or bare, and what stands behind it.
 fn parameter<'a>(text: &'a [u8], invalid_quoting: &mut bool) -> (Vec<u8>, &'a [u8]) {
-    let Some(quoted) = text.strip_prefix(b"\"") else {
-        let end = text.iter().position(|&byte| byte == b';').unwrap_or(text.len());
-        let (value, behind) = text.split_at_checked(end).unwrap_or((text, &[]));
-        *invalid_quoting |= value.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\\'));
-        return (value.trim_ascii_end().to_vec(), behind);
+    let (quote, quoted) = match text {
+        [quote @ (b'"' | b'\''), quoted @ ..] => (*quote, quoted),
+        _ => {
+            let end = text.iter().position(|&byte| byte == b';').unwrap_or(text.len());
+            let (value, behind) = text.split_at_checked(end).unwrap_or((text, &[]));
+            *invalid_quoting |= value.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\\'));
+            return (value.trim_ascii_end().to_vec(), behind);
+        }
     };
+    // Single quotes are read as quotes by some back ends.
+    *invalid_quoting |= quote == b'\'';
     let mut value = Vec::new();
     let mut rest = quoted;
     loop {
         match rest {
-            [b'"', behind @ ..] => return (value, behind),
+            [byte, behind @ ..] if *byte == quote => return (value, behind),
             // Browsers escape a quote as %22; of the backslash forms only these two are read alike everywhere.
-            [b'\\', escaped @ (b'"' | b'\\'), behind @ ..] => {
+            [b'\\', escaped, behind @ ..] if *escaped == quote || *escaped == b'\\' => {
                 value.push(*escaped);
                 rest = behind;
             }

@@ -82,6 +82,11 @@ impl Rx {
         Ok(Self { engine, translated: translated.pattern })
     }
 
+    /// The pattern as the engine reads it.
+    pub fn as_str(&self) -> &str {
+        &self.translated
+    }
+
     /// The pattern in the regex crate's syntax, where matching is linear.
     pub(crate) fn linear(&self) -> Option<&str> {
         self.is_linear().then_some(&self.translated)

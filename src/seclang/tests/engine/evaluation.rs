@@ -223,6 +223,46 @@ fn a_block_list_is_asked_through_the_caller() {
     assert_eq!([visit(Some(true)), visit(Some(false)), visit(None)], [(true, 0), (false, 0), (false, 1)]);
 }
 
+#[test]
+fn a_variable_loses_a_part_of_its_value_with_time() {
+    let set = rules(
+        "SecAction \"id:1,phase:1,pass,nolog,initcol:ip=%{remote_addr},deprecatevar:ip.score=2/10\"\n\
+         SecRule ARGS:add \"@rx .\" \"id:2,phase:1,pass,nolog,setvar:ip.score=+%{args.add},setvar:ip.other=-5\"\n\
+         SecAction \"id:3,phase:1,pass,nolog,setvar:tx.score=%{ip.score},setvar:tx.other=%{ip.other},setvar:tx.stores=%{ip.update_counter}\"",
+    );
+    let mut collections = MemoryCollections::default();
+    let mut visit = |second: u64, uri: &[u8]| {
+        let now = second * 1_000_000;
+        let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Block), now, ..Options::default() });
+        tx.connection([192, 0, 2, 1].into(), 1, [192, 0, 2, 2].into(), 80);
+        tx.request_line(b"GET / HTTP/1.1", b"GET", uri, b"HTTP/1.1");
+        tx.request_headers_done(&mut collections);
+        tx.log(&mut collections);
+        ["score", "other", "stores"].map(|name| variable(&tx, name))
+    };
+    assert_eq!(visit(100, b"/?add=9"), ["9", "0", ""]);
+    assert_eq!(visit(105, b"/"), ["9", "0", "1"], "no whole period has passed");
+    assert_eq!(visit(121, b"/"), ["5", "0", "1"]);
+    assert_eq!(visit(500, b"/"), ["0", "0", "2"], "never below zero");
+}
+
+#[test]
+fn a_pattern_that_hits_its_step_limit_is_an_engine_error_and_no_verdict() {
+    let set = rules(r#"SecRule ARGS:q "@rx ^(a|aa)+\1!$" "id:1,phase:2,deny""#);
+    let long = format!("/?q={}", "a".repeat(4_000));
+    let tx = get(&set, Some(Mode::Block), &long, &[]);
+    assert_eq!(tx.errors().iter().map(|one| (one.rule_id, one.cause)).collect::<Vec<_>>(), [(Some(1), Cause::Operator)]);
+    assert_eq!((ids(&tx), tx.intervention()), (vec![], None), "on_error decides, not the rule");
+    assert!(get(&set, Some(Mode::Block), "/?q=aa!", &[]).errors().is_empty());
+}
+
+#[test]
+fn the_unicode_map_holds_for_all_rules() {
+    let rule = "SecRule QUERY_STRING \"@contains img\" \"id:1,phase:1,pass,t:none,t:urlDecodeUni\"\n";
+    assert_eq!(ids(&tx(rule, "/?%u0131mg")), []);
+    assert_eq!(ids(&tx(&format!("{rule}SecUnicodeMapFile unicode.mapping 20127\n"), "/?%u0131mg")), [1]);
+}
+
 /// A database with one network.
 #[derive(Debug)]
 struct Countries;

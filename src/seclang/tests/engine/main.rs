@@ -3,7 +3,9 @@
 mod crs;
 mod diagnostics;
 mod evaluation;
+mod example;
 mod floors;
+mod manual;
 mod parser;
 mod strangers;
 mod support;

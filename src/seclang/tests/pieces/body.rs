@@ -99,7 +99,7 @@ fn xml_gives_text_and_attributes() {
     let parsed = xml::parse(body, &Limits::default());
     assert_eq!(parsed.error, None);
     assert_eq!(parsed.text.escape_ascii().to_string(), r"one<two>O\'Brien");
-    assert_eq!(pairs(&parsed.attributes), owned(&[("x", "1 < 2"), ("xmlns:n", "u"), ("y", "AB")]));
+    assert_eq!(pairs(&parsed.attributes), owned(&[("x", "1 < 2"), ("y", "AB")]));
 }
 
 #[test]
@@ -185,7 +185,6 @@ fn multipart_deviations_raise_their_flags() {
     assert!(flags(&good.replace("Content-D", " x\r\nContent-D"), kind).invalid_header_folding);
     assert!(flags(&good.replace("\"a\"", "'a'"), kind).invalid_quoting);
     assert!(flags(&good.replace("\"a\"", "\"a"), kind).invalid_quoting);
-    assert!(flags(&good.replace("name=\"a\"", "x=\"a\""), kind).invalid_part);
     assert!(flags(&good.replace("name=\"a\"", "name=\"a\"; name=\"b\""), kind).invalid_part);
     assert!(flags(&good.replace("form-data; n", "attachment; n"), kind).invalid_part);
     assert_eq!(flags(&good.replace("\r\n1\r\n", "\r\n--other\r\n"), kind).unmatched_boundary, 1);
@@ -207,6 +206,7 @@ fn multipart_mistakes_end_the_reading() {
     assert!(error(&good, "multipart/form-data; boundary=a,boundary=b").contains("more than one"));
     assert_eq!(error(&good.replace("xyz", "boundary"), "multipart/form-data; charset=utf-8; boundary=boundary"), "");
     assert!(error(&good, "multipart/mixed; boundary=xyz").contains("not multipart/form-data"));
+    assert!(error(&good.replace("name=\"a\"", "x=\"a\""), kind).contains("no name"));
     assert!(error(&field("a", "1"), kind).contains("last boundary"));
     assert!(error("nothing", kind).contains("does not come"));
     assert!(error("--xyz\r\nContent", kind).contains("do not end"));

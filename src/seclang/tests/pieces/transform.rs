@@ -98,6 +98,51 @@ proptest! {
     }
 }
 
+/// Done twice they do what they do once.
+const IDEMPOTENT: [Transformation; 12] = [
+    Transformation::None,
+    Transformation::CmdLine,
+    Transformation::CompressWhitespace,
+    Transformation::Lowercase,
+    Transformation::NormalizePath,
+    Transformation::ParityZero7bit,
+    Transformation::RemoveNulls,
+    Transformation::RemoveWhitespace,
+    Transformation::ReplaceNulls,
+    Transformation::Trim,
+    Transformation::TrimLeft,
+    Transformation::Uppercase,
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn none_makes_more_than_it_says(input in spiced()) {
+        for &transformation in Transformation::ALL {
+            let output = transformation.apply(Cow::Borrowed(&input)).len();
+            prop_assert!(output <= transformation.output_bytes_max(input.len()), "{transformation:?}: {output} of {}", input.len());
+        }
+    }
+
+    #[test]
+    fn some_do_the_same_once_and_twice(input in spiced()) {
+        for transformation in IDEMPOTENT {
+            let once = transformation.apply(Cow::Borrowed(&input)).into_owned();
+            prop_assert_eq!(&*transformation.apply(Cow::Borrowed(&once)), &*once, "{:?}", transformation);
+        }
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded_again(input in proptest::collection::vec(any::<u8>(), 0..60)) {
+        use Transformation::{Base64Decode, Base64Encode, HexDecode, HexEncode, UrlDecode, UrlEncode};
+        for (encode, decode) in [(Base64Encode, Base64Decode), (HexEncode, HexDecode), (UrlEncode, UrlDecode)] {
+            let encoded = encode.apply(Cow::Borrowed(&input)).into_owned();
+            prop_assert_eq!(&*decode.apply(Cow::Borrowed(&encoded)), &*input, "{:?}", encode);
+        }
+    }
+}
+
 /// What makes a naive decoder look at the same bytes again and again.
 const HOSTILE: [&str; 16] = ["%", "%u", "&", "&a", "&#", "&#x1", "\\", "\\u", "/*", "<!--", "--", "../", "./", "0x", " ", "\u{e9}"];
 
