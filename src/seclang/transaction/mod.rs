@@ -92,7 +92,7 @@ pub struct Transaction {
     pub(crate) would_intervene: Option<Intervention>,
     pub(crate) fuel: u64,
     pub(crate) evaluator: Evaluator,
-    pub(crate) sight: Sight,
+    pub(crate) sight: Option<Sight>,
     /// Counts what was fed of the request's head.
     pub(crate) head: u32,
 }
@@ -226,7 +226,7 @@ impl Transaction {
             would_intervene: None,
             fuel: options.fuel.unwrap_or(limits::FUEL_MAX),
             evaluator: options.evaluator,
-            sight: Sight::default(),
+            sight: None,
             head: 0,
             rules,
         }
