@@ -20,6 +20,8 @@ pub struct Mapped {
     pub raw_path: Bytes,
     /// The query as sent, without its question mark.
     pub query: Option<Bytes>,
+    /// The target is `*`: the server as a whole is asked, which the map of `/` stands for (RFC 9110 section 9.3.7).
+    pub whole_server: bool,
     /// The canonical host, without a port.
     pub host: String,
     /// The host with its port as the client sent it.

@@ -15,7 +15,8 @@ pub mod audit;
 pub mod identity;
 pub mod wire;
 
-// F3: settings, questions about the trail
+// F3: settings, questions about the trail, counters
+pub mod metrics;
 pub mod policy;
 pub mod search;
 

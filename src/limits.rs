@@ -28,6 +28,10 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Time for the same; a client on a slow line has had its answer by then.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of a PROXY protocol line (version 1), as its specification says.
+pub const PROXY_LINE_BYTES_MAX: usize = 107;
+/// Bytes of addresses and values in a PROXY protocol header of version 2; balancers send a few hundred.
+pub const PROXY_VALUES_BYTES_MAX: usize = 4 * 1024;
 /// Connections over all listeners.
 pub const CONNECTIONS_MAX: usize = 20_000;
 /// Connections from one address (IPv6: one /64). Offices share an address, so this is generous.
@@ -62,6 +66,8 @@ pub const VIA_HOPS_MAX: usize = 10;
 pub const BACKEND_HEAD_BYTES_MAX: usize = 256 * 1024;
 /// Header lines of a response from a backend.
 pub const BACKEND_HEADERS_MAX: usize = 200;
+/// Interim answers (1xx) of a backend that are passed over before the final one.
+pub const BACKEND_INTERIM_ANSWERS_MAX: usize = 16;
 /// Time to connect to a backend, TLS included.
 pub const BACKEND_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for a backend's response head, from the end of the request.
@@ -189,6 +195,9 @@ pub const RECORD_RULES_MAX: usize = 64;
 pub const AUDIT_QUEUE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Bytes of one audit file before the next is begun.
 pub const AUDIT_FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Series of one metric that a thread counts apart; what comes under further labels is counted together.
+pub const METRIC_SERIES_MAX: usize = 4096;
 
 /// Bytes of `gateway.toml`: thousands of sites fit; more is a wrong file.
 pub const POLICY_FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;

@@ -76,6 +76,8 @@ pub struct Peer {
     pub tls: Option<TlsSession>,
     /// The remote address alone, as `X-Forwarded-For` carries it: written once per connection.
     pub remote_text: HeaderValue,
+    /// The local address alone, as records carry it.
+    pub local_text: HeaderValue,
     /// What layers keep for as long as the client's connection lasts (a pinned backend connection).
     pub attachments: Mutex<http::Extensions>,
 }
@@ -86,10 +88,12 @@ pub type Upgrade = hyper::upgrade::OnUpgrade;
 impl Peer {
     /// A plain connection; the handshake adds `tls`.
     pub fn new(remote: SocketAddr, local: SocketAddr, connection: u64) -> Self {
-        let text = remote.ip().to_canonical().to_string();
         // An address is made of characters that a header may have.
-        let remote_text = HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("unknown"));
-        Self { remote, local, connection, tls: None, remote_text, attachments: Mutex::default() }
+        let text = |address: SocketAddr| {
+            HeaderValue::try_from(address.ip().to_canonical().to_string()).unwrap_or(HeaderValue::from_static("unknown"))
+        };
+        let (remote_text, local_text) = (text(remote), text(local));
+        Self { remote, local, connection, tls: None, remote_text, local_text, attachments: Mutex::default() }
     }
 }
 

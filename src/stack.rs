@@ -14,9 +14,11 @@ use crate::layers::ntlm_block::NtlmBlock;
 use crate::layers::rate_limit::{Key, RateLimit};
 use crate::limits::TUNNEL_IDLE_TIMEOUT;
 use crate::message::{Request, Response};
+use crate::metrics::Metrics;
 use crate::policy::{Map, OnAuditFailure, Policy};
 use crate::refusal::Refusal;
 use crate::upstream::{Upstreams, splice};
+use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 
 /// All layers of one policy, in order. One per runtime thread; what must be shared between threads is shared inside.
@@ -32,6 +34,7 @@ pub struct Stack {
     forwarding: Forwarding,
     trail: Trail,
     refuse_unrecorded: bool,
+    in_force: Arc<InForce>,
 }
 
 /// The layers that all runtime threads share.
@@ -43,6 +46,27 @@ pub struct Shared {
     pub rate_limit: Arc<RateLimit>,
     /// Layer 4: rules are compiled once.
     pub inspection: Arc<Inspection>,
+    /// Who may stay, by the policy in force.
+    pub in_force: Arc<InForce>,
+    /// The process's counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Who may still come in by the policy in force now, for what began under an earlier one.
+#[derive(Debug, Default)]
+pub struct InForce(ArcSwapOption<(Door, Arc<BasicAuth>)>);
+
+impl InForce {
+    /// From now on this policy decides.
+    pub fn take_up(&self, policy: &Policy, shared: &Shared) {
+        self.0.store(Some(Arc::new((Door::new(policy), Arc::clone(&shared.basic_auth)))));
+    }
+
+    fn still_allowed(&self, mapped: &Mapped, caller: &Caller) -> bool {
+        let now = self.0.load();
+        let Some((door, basic_auth)) = now.as_deref() else { return false };
+        door.map_of(&mapped.host, &mapped.path).is_some_and(|map| basic_auth.still_allowed(&map, caller))
+    }
 }
 
 impl Shared {
@@ -64,7 +88,12 @@ impl Shared {
                 warnings.extend(found);
                 warnings.extend(notes);
                 let rate_limit = Arc::new(RateLimit::new(policy));
-                Ok((Self { basic_auth: Arc::new(basic_auth), rate_limit, inspection: Arc::new(inspection) }, warnings))
+                let (in_force, metrics) = match previous {
+                    None => Default::default(),
+                    Some(previous) => (Arc::clone(&previous.in_force), Arc::clone(&previous.metrics)),
+                };
+                let (basic_auth, inspection) = (Arc::new(basic_auth), Arc::new(inspection));
+                Ok((Self { basic_auth, rate_limit, inspection, in_force, metrics }, warnings))
             }
             _ => Err(mistakes),
         }
@@ -91,7 +120,7 @@ impl Stack {
     /// A page or a backend setting that cannot be used.
     pub fn new(policy: &Policy, shared: &Shared, upstreams: Arc<Upstreams>, trail: Trail) -> Result<Self, String> {
         Ok(Self {
-            audit: AuditWrap::new(trail.clone()),
+            audit: AuditWrap::new(trail.clone(), Arc::clone(&shared.metrics)),
             error_mask: ErrorMask::new(policy)?,
             door: Door::new(policy),
             basic_auth: Arc::clone(&shared.basic_auth),
@@ -101,6 +130,7 @@ impl Stack {
             forwarding: Forwarding::new(policy, upstreams),
             trail,
             refuse_unrecorded: policy.audit.on_failure == OnAuditFailure::Refuse,
+            in_force: Arc::clone(&shared.in_force),
         })
     }
 
@@ -191,9 +221,10 @@ impl Stack {
         }
         match tunnel {
             None => {
-                if let (Some(mapped), Some(caller)) = (&reached.mapped, &reached.caller) {
+                if let (Some(mapped), Some(caller)) = (reached.mapped, reached.caller) {
                     let body = response.body.take();
-                    response.body = self.basic_auth.hold(&mapped.map, caller, body);
+                    let (in_force, asks) = (Arc::clone(&self.in_force), caller.clone());
+                    response.body = self.basic_auth.hold(&caller, body, move || in_force.still_allowed(&mapped, &asks));
                 }
                 record.close_with(response)
             }
@@ -207,14 +238,14 @@ impl Stack {
 
     /// Joins the two ends of a tunnel once the client has its 101, until one side ends or the user may no longer come in.
     fn join(&self, ends: Ends, end: TunnelRecord, reached: Reached) {
-        let (basic_auth, idle) = (Arc::clone(&self.basic_auth), TUNNEL_IDLE_TIMEOUT);
+        let (in_force, idle) = (Arc::clone(&self.in_force), TUNNEL_IDLE_TIMEOUT);
         tokio::spawn(async move {
-            let (Ok(client), Ok(backend)) = tokio::join!(ends.client, ends.backend) else { return };
+            let Ok(client) = ends.client.await else { return };
             let still_allowed = || match (&reached.mapped, &reached.caller) {
-                (Some(mapped), Some(caller)) => basic_auth.still_allowed(&mapped.map, caller),
+                (Some(mapped), Some(caller)) => in_force.still_allowed(mapped, caller),
                 _ => false,
             };
-            let report = splice(client, backend, idle, still_allowed).await;
+            let report = splice(client, ends.backend, idle, still_allowed).await;
             end.close(report.bytes_up, report.bytes_down, report.end.name());
         });
     }

@@ -29,7 +29,8 @@ pub fn push_text(out: &mut Vec<u8>, text: &[u8]) {
 /// Bytes as text, with what is not UTF-8 shown as `\xHH`: the form in which raw bytes enter a record's string fields.
 pub fn visible(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
-        Ok(text) if !text.contains("\\x") => text.to_owned(),
+        // Looking for one byte is cheaper than for two, and nearly always enough.
+        Ok(text) if !bytes.contains(&b'\\') || !text.contains("\\x") => text.to_owned(),
         _ => {
             let mut out = String::with_capacity(bytes.len() + 16);
             for chunk in bytes.utf8_chunks() {
@@ -74,6 +75,11 @@ const PLAIN: [bool; 256] = {
     }
     table
 };
+
+/// Whether nothing in it needs escaping.
+pub(super) fn is_plain(text: &[u8]) -> bool {
+    text.iter().all(|b| PLAIN[usize::from(*b)])
+}
 
 fn push(out: &mut Vec<u8>, text: &[u8], mark: bool) {
     let plain = text.iter().position(|b| !PLAIN[usize::from(*b)]).unwrap_or(text.len());

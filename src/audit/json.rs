@@ -4,12 +4,15 @@
 //! knows: the number's place is at [`SEQUENCE_AT`], the chain's at the end.
 
 use super::escape::{push_bytes, push_text};
+use super::known::Known;
 use super::record::{Action, Ended, Kind, Record, RuleMatch, Timing};
 use super::redact::{Learned, REDACTED, Redactor, Shape};
+use super::sanitise::Sanitised;
 use crate::limits::{RECORD_FIELD_BYTES_MAX, RECORD_LIST_MAX, RECORD_RULES_MAX};
 use crate::message::TlsSession;
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::ops::Range;
@@ -30,12 +33,15 @@ const MARGIN_BYTES: usize = 512;
 #[derive(Default)]
 pub(crate) struct Scratch {
     found: Vec<Range<usize>>,
+    known: Known,
 }
 
 /// Appends `record` as a line that lacks its sequence number, its chain and its end.
 pub(crate) fn record(record: &Record, redactor: &Redactor, scratch: &mut Scratch, out: &mut Vec<u8>) {
+    scratch.known.of(redactor);
     let learned = learn(record, redactor, scratch);
-    let mut line = Line { out, redactor, learned, found: &mut scratch.found, truncated: Vec::new() };
+    let Scratch { found, known } = scratch;
+    let mut line = Line { out, redactor, learned, found, known, truncated: Vec::new() };
     line.event(record);
     line.who(record);
     line.http(record);
@@ -86,13 +92,19 @@ pub(crate) fn schema(out: &mut Vec<u8>) {
 fn learn(record: &Record, redactor: &Redactor, scratch: &mut Scratch) -> Learned {
     let mut learned = Learned::new();
     let nothing = Learned::new();
-    if let Some(query) = &record.query {
-        redactor.scan(window(query.as_bytes()), Shape::Url, &nothing, &mut scratch.found);
+    if let Some(query) = record.query.as_ref().map(String::as_bytes).filter(|query| !scratch.known.is_clean(query, Shape::Url)) {
+        redactor.scan(window(query), Shape::Url, &nothing, &mut scratch.found);
         for range in &scratch.found {
-            learned.add(&query.as_bytes()[range.clone()]);
+            learned.add(&query[range.clone()]);
+        }
+        if scratch.found.is_empty() {
+            scratch.known.found_clean(query, Shape::Url);
         }
     }
-    for (name, value) in record.headers.iter().filter(|(name, _)| redactor.secret_header(name)) {
+    for (name, value) in &record.headers {
+        if !scratch.known.secret_header(redactor, name) {
+            continue;
+        }
         learned.add(value);
         if name.to_ascii_lowercase().contains("cookie") {
             for pair in value.split(|b| *b == b';') {
@@ -105,10 +117,39 @@ fn learn(record: &Record, redactor: &Redactor, scratch: &mut Scratch) -> Learned
     for rule in record.rules.iter().filter(|rule| redactor.secret_variable(&rule.variable)) {
         learned.add(window(&rule.matched));
     }
+    if !record.sanitised.is_empty() {
+        let sanitised = Sanitised::of(record);
+        learn_sanitised(record, &sanitised, &mut learned, scratch);
+        learned.sanitised = sanitised;
+    }
+    for rule in &record.rules {
+        scratch.found.clear();
+        redactor.scan_json(window(&rule.matched), &mut scratch.found);
+        for range in &scratch.found {
+            learned.add(&rule.matched[range.clone()]);
+        }
+    }
     if let (Some(user), false, false) = (&record.auth.user, record.auth.known, redactor.plain_unknown_users()) {
         learned.add(user.as_bytes());
     }
     learned
+}
+
+/// The values behind the names that rules said must not be shown.
+fn learn_sanitised(record: &Record, sanitised: &Sanitised, learned: &mut Learned, scratch: &mut Scratch) {
+    if let Some(query) = &record.query {
+        scratch.found.clear();
+        sanitised.scan(window(query.as_bytes()), Shape::Url, &mut scratch.found);
+        for range in &scratch.found {
+            learned.add(&query.as_bytes()[range.clone()]);
+        }
+    }
+    for (_, value) in record.headers.iter().filter(|(name, _)| sanitised.header(name)) {
+        learned.add(value);
+    }
+    for rule in record.rules.iter().filter(|rule| sanitised.variable(&rule.variable)) {
+        learned.add(window(&rule.matched));
+    }
 }
 
 /// The password inside `Basic dXNlcjpwYXNzd29yZA==`.
@@ -138,6 +179,7 @@ struct Line<'a> {
     redactor: &'a Redactor,
     learned: Learned,
     found: &'a mut Vec<Range<usize>>,
+    known: &'a mut Known,
     truncated: Vec<&'static str>,
 }
 
@@ -154,15 +196,27 @@ impl Line<'_> {
         self.out.push(b'"');
     }
 
+    /// `key` with the quote that opens the value, then a word in which nothing needs escaping.
+    fn fixed(&mut self, key: &[u8], word: &str) {
+        self.raw(key);
+        self.raw(word.as_bytes());
+        self.out.push(b'"');
+    }
+
     fn count(&mut self, key: &[u8], value: u64) {
         self.raw(key);
         number(self.out, value);
     }
 
-    fn address(&mut self, key: &[u8], address: IpAddr) {
+    /// An address, taken from `known` where that is its text.
+    fn address(&mut self, key: &[u8], address: IpAddr, known: Option<&[u8]>) {
         self.raw(key);
-        // Writing into a Vec cannot fail.
-        let _ = write!(self.out, "\"{}\"", address.to_canonical());
+        match known {
+            Some(text) => self.raw(text),
+            // Writing into a Vec cannot fail.
+            None => drop(write!(self.out, "{}", address.to_canonical())),
+        }
+        self.out.push(b'"');
     }
 
     /// A text of a stranger's choosing: searched for secrets, cut, escaped. `field` names it where it was cut.
@@ -180,8 +234,17 @@ impl Line<'_> {
     }
 
     fn value(&mut self, field: &'static str, text: &[u8], shape: Shape, from: From, learned: &Learned) {
+        if learned.is_empty() && self.known.is_clean(text, shape) {
+            self.out.push(b'"');
+            self.out.extend_from_slice(text);
+            self.out.push(b'"');
+            return;
+        }
         let seen = window(text);
         self.redactor.scan(seen, shape, learned, self.found);
+        if learned.is_empty() && self.found.is_empty() {
+            self.known.found_clean(text, shape);
+        }
         let limit = if text.len() > RECORD_FIELD_BYTES_MAX {
             self.cut(field);
             boundary(text, RECORD_FIELD_BYTES_MAX)
@@ -215,25 +278,27 @@ impl Line<'_> {
 
     fn event(&mut self, record: &Record) {
         begin(self.out, record.received.unix_micros);
-        self.word(b",\"id\":", record.id.as_str());
-        self.word(
-            b",\"kind\":",
+        self.fixed(b",\"id\":\"", record.id.as_str());
+        self.fixed(
+            b",\"kind\":\"",
             match record.kind {
                 Kind::Request => "request",
                 Kind::TunnelEnd => "tunnel_end",
                 Kind::Connection => "connection",
             },
         );
-        self.word(b",\"outcome\":", outcome(record));
+        self.fixed(b",\"outcome\":\"", outcome(record));
         self.raw(b"}");
     }
 
     fn who(&mut self, record: &Record) {
-        self.address(b",\"source\":{\"ip\":", record.source);
+        let remote = record.peer.remote.ip().to_canonical();
+        let remote_text = Some(record.peer.remote_text.as_bytes());
+        self.address(b",\"source\":{\"ip\":\"", record.source, remote_text.filter(|_| record.source == remote));
         self.count(b",\"port\":", u64::from(record.peer.remote.port()));
-        self.address(b",\"peer_ip\":", record.peer.remote.ip());
+        self.address(b",\"peer_ip\":\"", remote, remote_text);
         self.count(b",\"connection\":", record.peer.connection);
-        self.address(b"},\"destination\":{\"ip\":", record.peer.local.ip());
+        self.address(b"},\"destination\":{\"ip\":\"", record.peer.local.ip(), Some(record.peer.local_text.as_bytes()));
         self.count(b",\"port\":", u64::from(record.peer.local.port()));
         self.raw(b"}");
         if let Some(user) = &record.auth.user {
@@ -249,7 +314,7 @@ impl Line<'_> {
             }
             self.raw(b"}");
         }
-        self.word(b",\"authentication\":{\"result\":", if record.auth.result.is_empty() { "none" } else { record.auth.result });
+        self.fixed(b",\"authentication\":{\"result\":\"", if record.auth.result.is_empty() { "none" } else { record.auth.result });
         self.raw(b"}");
     }
 
@@ -273,7 +338,7 @@ impl Line<'_> {
     }
 
     fn http(&mut self, record: &Record) {
-        self.word(b",\"http\":{\"version\":", record.version);
+        self.fixed(b",\"http\":{\"version\":\"", record.version);
         self.text(b",\"request\":{\"method\":", "http.request.method", &record.method, Shape::Free);
         self.count(b",\"bytes\":", record.request_bytes);
         if !record.headers.is_empty() {
@@ -289,7 +354,7 @@ impl Line<'_> {
             self.raw(b",");
         }
         self.count(b"\"bytes\":", record.response_bytes);
-        self.word(b",\"ended\":", record.ended.name());
+        self.fixed(b",\"ended\":\"", record.ended.name());
         self.raw(b"}}");
     }
 
@@ -310,11 +375,12 @@ impl Line<'_> {
             separator = b",\"";
             self.out.extend(name_bytes(name));
             self.raw(b"\":");
+            let secret = self.known.secret_header(self.redactor, name);
             let mut inner = b'[';
             for (_, value) in shown[place..].iter().filter(|(other, _)| same_name(other, name)) {
                 self.out.push(inner);
                 inner = b',';
-                if self.redactor.secret_header(name) {
+                if secret || learned.sanitised.header(name) {
                     self.raw(b"\"[redacted]\"");
                 } else {
                     let shape = if name.eq_ignore_ascii_case("referer") { Shape::Url } else { Shape::Free };
@@ -328,7 +394,7 @@ impl Line<'_> {
     }
 
     fn url(&mut self, record: &Record) {
-        self.word(b",\"url\":{\"scheme\":", record.scheme);
+        self.fixed(b",\"url\":{\"scheme\":\"", record.scheme);
         self.deciding(b",\"domain\":", "url.domain", &record.host);
         self.deciding(b",\"path\":", "url.path", &record.path);
         if let Some(path) = &record.canonical_path {
@@ -354,21 +420,21 @@ impl Line<'_> {
     }
 
     fn decision(&mut self, record: &Record) {
-        self.word(b",\"decision\":{\"action\":", record.decision.action.name());
+        self.fixed(b",\"decision\":{\"action\":\"", record.decision.action.name());
         if let Some(layer) = record.decision.layer {
-            self.word(b",\"layer\":", layer.name());
+            self.fixed(b",\"layer\":\"", layer.name());
         }
         if !record.decision.reason.is_empty() {
-            self.word(b",\"reason\":", record.decision.reason);
+            self.fixed(b",\"reason\":\"", record.decision.reason);
         }
         self.raw(b"}");
     }
 
     fn inspection(&mut self, record: &Record) {
-        self.word(b",\"inspection\":{\"mode\":", record.inspection_mode);
-        self.word(b",\"extent\":", record.extent.name());
+        self.fixed(b",\"inspection\":{\"mode\":\"", record.inspection_mode);
+        self.fixed(b",\"extent\":\"", record.extent.name());
         if !record.extent_reason.is_empty() {
-            self.word(b",\"reason\":", record.extent_reason);
+            self.fixed(b",\"reason\":\"", record.extent_reason);
         }
         if let Some(score) = record.score {
             self.raw(b",\"score\":");
@@ -398,7 +464,9 @@ impl Line<'_> {
     }
 
     fn rule(&mut self, rule: &RuleMatch) {
-        let secret = self.redactor.secret_variable(&rule.variable) || (!self.learned.is_empty() && derived(&rule.variable));
+        let secret = self.redactor.secret_variable(&rule.variable)
+            || self.learned.sanitised.variable(&rule.variable)
+            || (!self.learned.is_empty() && derived(&rule.variable));
         self.count(b"{\"id\":", rule.id);
         self.count(b",\"phase\":", u64::from(rule.phase));
         // A message may have the variable's value expanded into it.
@@ -576,6 +644,9 @@ fn boundary(text: &[u8], at: usize) -> usize {
 
 /// Appends a number in decimal.
 pub(crate) fn number(out: &mut Vec<u8>, value: u64) {
+    if value < 10 {
+        return out.push(b'0' + value as u8);
+    }
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = value;
@@ -597,8 +668,26 @@ fn signed(out: &mut Vec<u8>, value: i64) {
     number(out, value.unsigned_abs());
 }
 
-/// Appends a time as [`crate::clock::rfc3339`] writes it, without allocating.
+thread_local! {
+    /// The last whole second written, and its text: records come many to a second.
+    static SECOND: RefCell<(u64, Vec<u8>)> = const { RefCell::new((0, Vec::new())) };
+}
+
+/// Appends a time as [`crate::clock::rfc3339`] writes it.
 pub(crate) fn time(out: &mut Vec<u8>, unix_micros: u64) {
+    SECOND.with_borrow_mut(|(second, text)| {
+        if text.is_empty() || *second != unix_micros / 1_000_000 {
+            *second = unix_micros / 1_000_000;
+            text.clear();
+            whole_second(text, unix_micros);
+        }
+        out.extend_from_slice(text);
+    });
+    digits(out, unix_micros % 1_000_000, 6, b'Z');
+}
+
+/// `2026-01-31T23:59:59.`
+fn whole_second(out: &mut Vec<u8>, unix_micros: u64) {
     let stamp = i64::try_from(unix_micros).ok().and_then(|micros| jiff::Timestamp::from_microsecond(micros).ok()).unwrap_or_default();
     let civil = jiff::tz::Offset::UTC.to_datetime(stamp);
     let parts = [
@@ -608,14 +697,19 @@ pub(crate) fn time(out: &mut Vec<u8>, unix_micros: u64) {
         (u64::from(civil.hour().unsigned_abs()), 2, b':'),
         (u64::from(civil.minute().unsigned_abs()), 2, b':'),
         (u64::from(civil.second().unsigned_abs()), 2, b'.'),
-        (unix_micros % 1_000_000, 6, b'Z'),
     ];
     for (value, width, end) in parts {
-        let mut divisor = 10u64.pow(width - 1);
-        while divisor > 0 {
-            out.push(b'0' + (value / divisor % 10) as u8);
-            divisor /= 10;
-        }
-        out.push(end);
+        digits(out, value, width, end);
     }
+}
+
+/// Appends a number of a fixed width, and what ends it.
+fn digits(out: &mut Vec<u8>, mut value: u64, width: usize, end: u8) {
+    let mut text = [b'0'; 8];
+    for place in text[..width].iter_mut().rev() {
+        *place = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+    out.extend_from_slice(&text[..width]);
+    out.push(end);
 }

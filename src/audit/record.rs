@@ -1,5 +1,6 @@
 //! The audit record of one request, as plain data: layers fill it in, the writer makes one JSON line of it.
 
+use super::sanitise::SanitisedName;
 use crate::clock::Moment;
 use crate::message::{EventId, Peer};
 use crate::refusal::Layer;
@@ -9,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 /// What was decided in the end (`decision.action`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Action {
     /// Forwarded, and the backend's answer given.
     #[default]
@@ -139,9 +140,9 @@ pub struct AuthOutcome {
 #[derive(Clone, Debug, Default)]
 pub struct UpstreamOutcome {
     /// The backend's name in the policy.
-    pub backend: String,
+    pub backend: Arc<str>,
     /// The member's address.
-    pub address: String,
+    pub address: Arc<str>,
     /// Whether the connection came from the pool.
     pub reused: bool,
     /// The status the backend gave.
@@ -270,6 +271,8 @@ pub struct Record {
     pub would: Option<Would>,
     /// The rules that matched, in order.
     pub rules: Vec<RuleMatch>,
+    /// What rules said must not be shown: the lower-case action, and the parameter, header or variable it names.
+    pub sanitised: Vec<SanitisedName>,
     /// The backend.
     pub upstream: Option<UpstreamOutcome>,
     /// The status the client got; `None` when it got none.
@@ -318,6 +321,7 @@ impl Record {
             score: None,
             would: None,
             rules: Vec::new(),
+            sanitised: Vec::new(),
             upstream: None,
             status: None,
             response_bytes: 0,

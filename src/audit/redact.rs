@@ -9,12 +9,14 @@
 //! never stored: equal names can be told to be equal within one run of the gateway, and nobody can try candidates later.
 
 use super::escape::push_bytes;
+use super::json_paths::{self, JsonPath};
+use super::sanitise::Sanitised;
 use crate::limits::FLOOD_SAMPLE_TEXT_BYTES_MAX;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
-use std::collections::HashSet;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
@@ -88,29 +90,66 @@ pub(crate) enum Shape {
     Free,
 }
 
-/// The bytes at which [`Redactor::scan_plain`] looks closer.
-const BEGINS: [bool; 256] = {
+/// Digits of the shortest payment card number.
+const CARD_DIGITS_MIN: usize = 13;
+
+const fn table(bytes: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
-    let bytes = b"=:>@0123456789 +J";
     let mut i = 0;
     while i < bytes.len() {
         table[bytes[i] as usize] = true;
         i += 1;
     }
     table
-};
+}
+
+/// The bytes at which [`Redactor::scan_plain`] looks closer, in a text with digits enough for a card and in any other.
+const BEGINS: [bool; 256] = table(b"=:>@0123456789 +J");
+const BEGINS_NO_CARD: [bool; 256] = table(b"=:>@ +J");
+
+/// Names in lower case. Nearly every name that is asked for is not among them, which its length and first byte tell.
+struct Names {
+    sorted: Vec<String>,
+    /// By the low five bits of the first byte: the lengths there are, up to 63.
+    lengths: [u64; 32],
+}
+
+impl Names {
+    fn new(names: impl Iterator<Item = String>) -> Self {
+        let mut sorted: Vec<String> = names.filter(|name| !name.is_empty()).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let mut lengths = [0; 32];
+        for name in sorted.iter().map(String::as_bytes) {
+            lengths[usize::from(name[0] & 31)] |= 1 << name.len().min(63);
+        }
+        Self { sorted, lengths }
+    }
+
+    fn contains(&self, name: &[u8]) -> bool {
+        let Some(first) = name.first() else { return false };
+        self.lengths[usize::from(first & 31)] & (1 << name.len().min(63)) != 0
+            && self.sorted.binary_search_by(|known| known.as_bytes().cmp(name)).is_ok()
+    }
+}
 
 /// The redaction rules of one policy.
 pub struct Redactor {
-    parameters: HashSet<String>,
-    headers: HashSet<String>,
+    /// Unique in the process.
+    id: u64,
+    parameters: Names,
+    headers: Names,
+    json_paths: Vec<JsonPath>,
     plain_unknown_users: bool,
     key: [u8; 32],
 }
 
 impl std::fmt::Debug for Redactor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Redactor").field("parameters", &self.parameters).field("headers", &self.headers).finish_non_exhaustive()
+        f.debug_struct("Redactor")
+            .field("parameters", &self.parameters.sorted)
+            .field("headers", &self.headers.sorted)
+            .finish_non_exhaustive()
     }
 }
 
@@ -127,12 +166,27 @@ impl Redactor {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|e| io::Error::other(e.to_string()))?;
         let lower = |name: &str| name.to_ascii_lowercase();
+        static IDS: AtomicU64 = AtomicU64::new(1);
         Ok(Self {
-            parameters: PARAMETERS.iter().copied().chain(parameters).map(lower).collect(),
-            headers: HEADERS.iter().copied().chain(headers).map(lower).collect(),
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            parameters: Names::new(PARAMETERS.iter().copied().chain(parameters).map(lower)),
+            headers: Names::new(HEADERS.iter().copied().chain(headers).map(lower)),
+            json_paths: Vec::new(),
             plain_unknown_users: dangerously_record_unknown_users,
             key,
         })
+    }
+
+    /// The same with values at these paths of JSON texts kept out as well.
+    #[must_use]
+    pub fn with_json_paths(mut self, paths: Vec<JsonPath>) -> Self {
+        self.json_paths = paths;
+        self
+    }
+
+    /// Tells this redactor from any other of the process.
+    pub(super) fn id(&self) -> u64 {
+        self.id
     }
 
     /// Whether the name of an unknown user may be written.
@@ -172,7 +226,7 @@ impl Redactor {
         if name.bytes().any(|b| b.is_ascii_uppercase()) {
             return self.secret_header(&name.to_ascii_lowercase());
         }
-        self.headers.contains(name) || secret_part(name.as_bytes())
+        self.headers.contains(name.as_bytes()) || secret_part(name.as_bytes())
     }
 
     /// Whether a parameter's value is a secret; `name` as sent, percent-encoded or not.
@@ -189,19 +243,19 @@ impl Redactor {
         let lower = &mut buffer[..name.len()];
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
-        if secret_part(lower) || self.listed(lower) {
+        if secret_part(lower) || self.parameters.contains(lower) {
             return true;
         }
-        lower.split(|b| !(b.is_ascii_alphanumeric() || *b == b'_')).any(|segment| segment.len() < name.len() && self.listed(segment))
-    }
-
-    fn listed(&self, name: &[u8]) -> bool {
-        !name.is_empty() && std::str::from_utf8(name).is_ok_and(|name| self.parameters.contains(name))
+        let in_segment = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+        !lower.iter().all(in_segment) && lower.split(|b| !in_segment(b)).any(|segment| self.parameters.contains(segment))
     }
 
     /// Whether what a rule saw in this variable (`ARGS:password`, `REQUEST_COOKIES:x`, `REQUEST_HEADERS:Authorization`) is a secret.
     pub(crate) fn secret_variable(&self, variable: &str) -> bool {
         let variable = variable.trim_start_matches(['&', '!']);
+        if self.json_paths.iter().any(|path| path.holds(variable)) {
+            return true;
+        }
         let (collection, member) = variable.split_once(':').unwrap_or((variable, ""));
         if collection.len() > 6 && collection.to_ascii_uppercase().ends_with("_NAMES") {
             return false;
@@ -222,14 +276,25 @@ impl Redactor {
         if text.contains(&b'%') {
             self.scan_encoded(text, shape, found);
         }
+        self.scan_json(text, found);
+        learned.sanitised.scan(text, shape, found);
         learned.scan(text, found);
         found.sort_unstable_by_key(|range| range.start);
     }
 
+    /// Adds to `found` the values at the configured paths where the text holds JSON.
+    pub(crate) fn scan_json(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
+        if !self.json_paths.is_empty() && text.iter().any(|b| matches!(b, b'{' | b'[')) {
+            json_paths::scan(text, &self.json_paths, found);
+        }
+    }
+
     fn scan_plain(&self, text: &[u8], shape: Shape, found: &mut Vec<Range<usize>>) {
         let mut at = 0;
+        let digits = text.iter().filter(|b| b.is_ascii_digit()).count();
+        let begins = if digits < CARD_DIGITS_MIN { &BEGINS_NO_CARD } else { &BEGINS };
         // Most bytes begin nothing: they are passed over by one table look-up each.
-        while let Some(skip) = text.get(at..).and_then(|rest| rest.iter().position(|b| BEGINS[usize::from(*b)])) {
+        while let Some(skip) = text.get(at..).and_then(|rest| rest.iter().position(|b| begins[usize::from(*b)])) {
             at += skip;
             let byte = text[at];
             let range = match byte {
@@ -371,7 +436,7 @@ fn card(text: &[u8], at: usize) -> Option<Range<usize>> {
                 return best;
             }
         }
-        if count >= 13 && luhn(&digits[..count]) {
+        if count >= CARD_DIGITS_MIN && luhn(&digits[..count]) {
             best = Some(at..i);
         }
         let mut gap = 0;
@@ -419,6 +484,10 @@ fn user_information(text: &[u8], at: usize) -> Option<Range<usize>> {
 
 /// What follows `Basic `, `Bearer ` and their like.
 fn after_scheme(text: &[u8], at: usize) -> Option<Range<usize>> {
+    // The last letters of the five schemes; most words before a space end in another.
+    if !matches!(text[..at].last()?.to_ascii_lowercase(), b'c' | b'r' | b'm' | b'e' | b't') {
+        return None;
+    }
     let start = text[..at].iter().rposition(|b| !b.is_ascii_alphabetic()).map_or(0, |i| i + 1);
     let word = &text[start..at];
     if word.len() < 4 || word.len() > 9 {
@@ -452,15 +521,17 @@ fn web_token(text: &[u8], at: usize) -> Option<Range<usize>> {
 /// names that decide are not searched for them: a stranger could blank out his own tracks by sending them as a password.
 pub(crate) struct Learned {
     values: Vec<Vec<u8>>,
-    /// The lower-case first bytes of the values.
-    first: [bool; 256],
+    /// The lower-case first bytes of the values, a bit each.
+    first: [u64; 4],
     overflow: bool,
+    /// What rules said must not be shown.
+    pub(crate) sanitised: Sanitised,
 }
 
 impl Learned {
     /// Nothing learned.
     pub(crate) fn new() -> Self {
-        Self { values: Vec::new(), first: [false; 256], overflow: false }
+        Self { values: Vec::new(), first: [0; 4], overflow: false, sanitised: Sanitised::default() }
     }
 
     /// Remembers a value, as sent and percent-decoded.
@@ -482,14 +553,18 @@ impl Learned {
 
     fn push(&mut self, value: Vec<u8>) {
         if let Some(first) = value.first() {
-            self.first[usize::from(*first)] = true;
+            self.first[usize::from(first >> 6)] |= 1 << (first & 63);
             self.values.push(value);
         }
     }
 
+    fn begins(&self, lower: u8) -> bool {
+        self.first[usize::from(lower >> 6)] & (1 << (lower & 63)) != 0
+    }
+
     /// Whether nothing was learned.
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.values.is_empty() && self.sanitised.is_empty()
     }
 
     fn scan(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
@@ -503,8 +578,7 @@ impl Learned {
         let mut at = 0;
         while let Some(&first) = text.get(at) {
             let hit = |value: &&Vec<u8>| text.get(at..at + value.len()).is_some_and(|window| window.eq_ignore_ascii_case(value));
-            let longest =
-                if self.first[usize::from(first.to_ascii_lowercase())] { self.values.iter().filter(hit).map(Vec::len).max() } else { None };
+            let longest = if self.begins(first.to_ascii_lowercase()) { self.values.iter().filter(hit).map(Vec::len).max() } else { None };
             if let Some(length) = longest {
                 found.push(at..at + length);
             }

@@ -3,6 +3,7 @@
 use crate::audit::escape::visible;
 use crate::audit::{Action, Decision, Ended, Kind, Record, Trail};
 use crate::message::{Body, BodyError, Request, Response};
+use crate::metrics::Metrics;
 use crate::refusal::Layer;
 use bytes::Bytes;
 use http::{Method, StatusCode, Version};
@@ -15,15 +16,26 @@ use std::task::{Context, Poll};
 
 /// Request headers kept in a record, whose values are redacted by the writer; the name as it is written, `None` for the others.
 fn kept(name: &[u8]) -> Option<&'static str> {
-    const KEPT: [&str; 9] =
-        ["user-agent", "referer", "origin", "content-type", "content-encoding", "range", "upgrade", "x-forwarded-for", "sec-fetch-site"];
-    KEPT.into_iter().find(|kept| kept.as_bytes().eq_ignore_ascii_case(name))
+    let known = match name.len() {
+        5 => "range",
+        6 => "origin",
+        7 if matches!(name.first(), Some(b'r' | b'R')) => "referer",
+        7 => "upgrade",
+        10 => "user-agent",
+        12 => "content-type",
+        14 => "sec-fetch-site",
+        15 => "x-forwarded-for",
+        16 => "content-encoding",
+        _ => return None,
+    };
+    known.as_bytes().eq_ignore_ascii_case(name).then_some(known)
 }
 
 /// Opens records.
 #[derive(Debug)]
 pub struct AuditWrap {
     trail: Trail,
+    metrics: Arc<Metrics>,
 }
 
 /// A record that is written exactly once: when it is closed, or else when it is dropped.
@@ -31,14 +43,16 @@ pub struct AuditWrap {
 pub struct OpenRecord {
     record: Option<Box<Record>>,
     trail: Trail,
-    request_bytes: Arc<AtomicU64>,
+    metrics: Arc<Metrics>,
+    /// Counted where there is a body.
+    request_bytes: Option<Arc<AtomicU64>>,
     head: bool,
 }
 
 impl AuditWrap {
-    /// The layer in front of a trail.
-    pub fn new(trail: Trail) -> Self {
-        Self { trail }
+    /// The layer in front of a trail; what it writes is counted as well.
+    pub fn new(trail: Trail, metrics: Arc<Metrics>) -> Self {
+        Self { trail, metrics }
     }
 
     /// Opens the record of a request; its body is counted from here on.
@@ -60,12 +74,14 @@ impl AuditWrap {
                 record.headers.push((name.into(), request.raw.slice(&header.value)));
             }
         }
-        let request_bytes = Arc::new(AtomicU64::new(0));
+        let mut request_bytes = None;
         if !request.body.is_empty() {
             let body = request.body.take();
-            request.body = Body::boxed(Counted { body, bytes: Arc::clone(&request_bytes) });
+            let bytes = request_bytes.insert(Arc::new(AtomicU64::new(0)));
+            request.body = Body::boxed(Counted { body, bytes: Arc::clone(bytes) });
         }
-        OpenRecord { record: Some(record), trail: self.trail.clone(), request_bytes, head: request.method == Method::HEAD }
+        let (trail, metrics) = (self.trail.clone(), Arc::clone(&self.metrics));
+        OpenRecord { record: Some(record), trail, metrics, request_bytes, head: request.method == Method::HEAD }
     }
 }
 
@@ -118,7 +134,7 @@ impl OpenRecord {
 
     fn write(&mut self) {
         let Some(mut record) = self.record.take() else { return };
-        record.request_bytes = self.request_bytes.load(Ordering::Relaxed);
+        record.request_bytes = self.request_bytes.as_ref().map_or(0, |bytes| bytes.load(Ordering::Relaxed));
         record.timing.total = Some(record.received.elapsed_micros());
         if record.status.is_none() && record.decision.layer.is_none() {
             // The future was dropped before there was an answer.
@@ -128,6 +144,7 @@ impl OpenRecord {
         if let Some(late) = record.late.take() {
             late.settle(&mut record);
         }
+        self.metrics.observe(&record);
         self.trail.write(&record);
     }
 }
@@ -279,7 +296,7 @@ mod tests {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
             let trail = Trail::open(Settings::new(folder.path(), Redactor::new([], [], false).unwrap())).unwrap();
-            Self { folder, layer: Some(AuditWrap::new(trail)) }
+            Self { folder, layer: Some(AuditWrap::new(trail, Arc::default())) }
         }
 
         fn open(&self, method: &Method, target: &'static [u8]) -> (Request, OpenRecord) {

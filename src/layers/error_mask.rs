@@ -116,7 +116,7 @@ impl ErrorMask {
     fn page_response(&self, status: StatusCode, asked: &Asked) -> Response {
         let mut response = Response::new(status);
         let phrase = status.canonical_reason().unwrap_or("Error");
-        let (kind, text) = if asked.json {
+        let (kind, text) = if asked.accept.prefers_json() {
             ("application/problem+json", problem(status, phrase, asked.id))
         } else {
             ("text/html; charset=utf-8", self.fill(status, phrase, asked.id))
@@ -137,27 +137,48 @@ impl ErrorMask {
 }
 
 /// What of the request decides the form of a page.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Asked {
     /// The event's id.
     pub id: EventId,
-    /// `application/problem+json` rather than HTML.
-    pub json: bool,
+    /// What `Accept` said, line by line; looked into only where a page is made.
+    accept: Accept,
     /// A HEAD request: no body.
     pub head: bool,
+}
+
+/// The lines of `Accept`; nearly always one.
+#[derive(Clone, Debug)]
+enum Accept {
+    One(Option<HeaderValue>),
+    Many(Vec<HeaderValue>),
+}
+
+impl Accept {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut lines = headers.get_all(ACCEPT).iter();
+        match (lines.next(), lines.next()) {
+            (first, None) => Self::One(first.cloned()),
+            _ => Self::Many(headers.get_all(ACCEPT).iter().cloned().collect()),
+        }
+    }
+
+    /// JSON where a JSON type is named and not HTML (RFC 9110 section 12.5.1, without weights between the two).
+    fn prefers_json(&self) -> bool {
+        let lines = match self {
+            Self::One(line) => line.as_slice(),
+            Self::Many(lines) => lines,
+        };
+        let names = |word: &str| lines.iter().any(|v| v.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains(word)));
+        names("json") && !names("text/html")
+    }
 }
 
 impl Asked {
     /// Read off a request.
     pub fn new(id: EventId, method: &Method, headers: &HeaderMap) -> Self {
-        Self { id, json: prefers_json(headers), head: *method == Method::HEAD }
+        Self { id, accept: Accept::of(headers), head: *method == Method::HEAD }
     }
-}
-
-/// JSON where `Accept` names a JSON type and not HTML (RFC 9110 section 12.5.1, without weights between the two).
-fn prefers_json(headers: &HeaderMap) -> bool {
-    let accept = |word: &str| headers.get_all(ACCEPT).iter().any(|v| v.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains(word)));
-    accept("json") && !accept("text/html")
 }
 
 fn problem(status: StatusCode, phrase: &str, id: EventId) -> String {
@@ -272,8 +293,12 @@ mod tests {
     #[test]
     fn json_clients_get_problem_json_and_browsers_html() {
         let headers = |v: &'static str| HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(v))]);
-        assert!(prefers_json(&headers("application/json")));
-        assert!(!prefers_json(&headers("text/html,application/json;q=0.9")));
-        assert!(!prefers_json(&HeaderMap::new()));
+        let prefers_json = |headers: HeaderMap| Accept::of(&headers).prefers_json();
+        assert!(prefers_json(headers("application/json")));
+        assert!(!prefers_json(headers("text/html,application/json;q=0.9")));
+        assert!(!prefers_json(HeaderMap::new()));
+        let mut two = headers("image/png");
+        two.append(ACCEPT, HeaderValue::from_static("application/problem+JSON"));
+        assert!(prefers_json(two));
     }
 }

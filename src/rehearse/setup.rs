@@ -94,7 +94,9 @@ impl Scene {
             Setup::Baseline { directory, detect } => {
                 let directory = directory.as_ref().map(std::path::absolute).transpose().map_err(system)?;
                 let directory = directory.map(|d| format!("baseline_directory = {}\n", quoted(&d))).unwrap_or_default();
-                open(&folder, backend, *detect, &format!("rules = [\"baseline\"]\n{directory}"))
+                // All its rules run, so that those of higher paranoia levels are tested as well; the first level alone counts.
+                let levels = "paranoia_level = 1\ndetection_paranoia_level = 4\n";
+                open(&folder, backend, *detect, &format!("rules = [\"baseline\"]\n{levels}{directory}"))
             }
             Setup::Crs { directory } => {
                 let rules = directory.join("rules");

@@ -64,6 +64,7 @@ pub mod ruleset; // Rules by phase, and the options.
 
 // S4b: chosen from the compiled rules
 pub mod exclusion; // What single transactions leave out.
+pub mod lint; // Rules that can do nothing.
 
 // S5: rules from files; the state of one transaction
 mod compile; // From files to a rule set.
@@ -76,6 +77,7 @@ pub use collections::{Collections, MemoryCollections, NoCollections};
 pub use diagnostic::{Diagnostic, Severity};
 pub use exclusion::{Choice, Exclusion};
 pub use geo::{GeoDatabase, GeoRecord};
+pub use lint::Lint;
 pub use ruleset::RuleSet;
 pub use source::{FileSource, MemoryFiles};
 pub use transaction::{BodyOutcome, Evaluator, Mode, Options, Transaction};

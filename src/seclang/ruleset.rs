@@ -163,6 +163,8 @@ pub struct Settings {
     pub web_app_id: String,
     /// `SecSensorId`
     pub sensor_id: String,
+    /// `SecUnicodeMapFile` names code page 20127.
+    pub unicode_mapped: bool,
     /// A rule follows paths in XML bodies.
     pub xml_paths: bool,
     /// `SecGeoLookupDb`: the full path of the database that the caller opens and hands in.
@@ -196,6 +198,7 @@ impl Default for Settings {
             audit_relevant_status: None,
             web_app_id: "default".to_owned(),
             sensor_id: String::new(),
+            unicode_mapped: false,
             xml_paths: false,
             geo_database: None,
             http_bl_key: None,

@@ -1,10 +1,13 @@
-//! The admin listener: `/healthz`, `/readyz` and the console, on an address of its own and never on a public one.
+//! The admin listener: `/healthz`, `/readyz`, `/metrics` and the console, on an address of its own and never on a public one.
 
 use super::Drain;
+use super::connections::Connections;
 use crate::audit::Trail;
 use crate::console::{self, Console};
 use crate::limits;
+use crate::metrics::{Metrics, Now};
 use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -24,6 +27,8 @@ pub(super) struct Sources {
     pub(super) drain: Drain,
     pub(super) trail: Trail,
     pub(super) console: Option<Arc<Console>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) connections: Arc<Connections>,
 }
 
 /// Starts the listener on a thread of its own, so that it answers also when the gateway's threads are busy.
@@ -67,7 +72,8 @@ async fn serve(listener: std::net::TcpListener, sources: Sources) {
     }
 }
 
-/// `/healthz` says that the process runs; `/readyz` that it takes requests and can record them; all else is the console's.
+/// `/healthz` says that the process runs; `/readyz` that it takes requests and can record them; `/metrics` what it has counted; all else
+/// is the console's.
 async fn answer(request: hyper::Request<Incoming>, sources: &Sources, peer: IpAddr) -> hyper::Response<Full<Bytes>> {
     let (status, text) = match (request.method(), request.uri().path()) {
         (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "ok\n"),
@@ -76,12 +82,20 @@ async fn answer(request: hyper::Request<Incoming>, sources: &Sources, peer: IpAd
             (StatusCode::SERVICE_UNAVAILABLE, "audit trail cannot write\n")
         }
         (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::OK, "ready\n"),
+        (&Method::GET | &Method::HEAD, "/metrics") => return metrics(sources),
         _ => match &sources.console {
             Some(console) => return from_console(request, console, peer).await,
             None => (StatusCode::NOT_FOUND, "not found\n"),
         },
     };
     plain(status, text)
+}
+
+fn metrics(sources: &Sources) -> hyper::Response<Full<Bytes>> {
+    let now = Now { connections: sources.connections.count(), connections_refused: sources.connections.refused() };
+    let mut response = hyper::Response::new(Full::new(Bytes::from(sources.metrics.text(&sources.trail, now))));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    response
 }
 
 fn plain(status: StatusCode, text: &'static str) -> hyper::Response<Full<Bytes>> {

@@ -34,6 +34,35 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Counts the connection under another address, which a load balancer has named; false where that has too many.
+    pub(super) fn belongs_to(&mut self, address: IpAddr, max_per_address: usize) -> bool {
+        let key = network(address);
+        let mut table = self.connections.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let from_there = table.by_address.get(&key).copied().unwrap_or(0);
+        if key != self.key && from_there >= max_per_address {
+            drop(table);
+            self.connections.refused.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        table.leave(&self.key);
+        *table.by_address.entry(key).or_insert(0) += 1;
+        self.key = key;
+        true
+    }
+}
+
+impl Table {
+    fn leave(&mut self, key: &IpAddr) {
+        if let Some(count) = self.by_address.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_address.remove(key);
+            }
+        }
+    }
+}
+
 impl Connections {
     /// A place, unless there are too many connections in all or from this address (IPv6: its /64).
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr, max: usize, max_per_address: usize) -> Option<Place> {
@@ -55,6 +84,11 @@ impl Connections {
         Some(Place { connections: Arc::clone(self), key, number })
     }
 
+    /// How many were refused so far.
+    pub(super) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.table.lock().unwrap_or_else(PoisonError::into_inner).total
@@ -72,11 +106,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.connections.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.total -= 1;
-        if let Some(count) = table.by_address.get_mut(&self.key) {
-            *count -= 1;
-            if *count == 0 {
-                table.by_address.remove(&self.key);
-            }
-        }
+        table.leave(&self.key);
     }
 }

@@ -1,5 +1,8 @@
 //! The word that the gateway stops: everybody who holds a `Drain` hears it once.
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::{Poll, ready};
 use tokio::sync::watch;
 
 /// Says that the drain begins.
@@ -27,6 +30,25 @@ impl Drain {
     /// Whether it has begun.
     pub(super) fn is_begun(&self) -> bool {
         *self.0.borrow()
+    }
+
+    /// `work` until it ends, or until the drain begins, which gives `None`. The word is listened for once, not with every poll.
+    pub(super) async fn unless_begun<T>(&mut self, mut work: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        let now = self.0.clone();
+        let mut begun = pin!(self.begun());
+        let mut listening = false;
+        poll_fn(|cx| {
+            if let Poll::Ready(done) = work.as_mut().poll(cx) {
+                return Poll::Ready(Some(done));
+            }
+            if !listening || *now.borrow() {
+                listening = true;
+                ready!(begun.as_mut().poll(cx));
+                return Poll::Ready(None);
+            }
+            Poll::Pending
+        })
+        .await
     }
 
     /// Ends when it begins.

@@ -1,11 +1,11 @@
 //! One HTTP/1 connection: the wire, hyper behind it, and the stack behind hyper.
 
-use super::outgoing;
 use super::worker::Worker;
+use super::{outgoing, shapes};
 use crate::message::{Body, EventId, Peer, Request};
 use crate::refusal::Refusal;
 use crate::wire::{self, Arrived, Turn};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{Method, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -40,10 +40,8 @@ where
     builder.keep_alive(true).max_headers(16);
     let connection = builder.serve_connection(TokioIo::new(wire), service).with_upgrades();
     let mut connection = pin!(connection);
-    let mut drain = worker.drain();
-    tokio::select! {
-        _ = connection.as_mut() => return,
-        () = drain.begun() => {}
+    if worker.drain().unless_begun(connection.as_mut()).await.is_some() {
+        return;
     }
     handle.close();
     connection.as_mut().graceful_shutdown();
@@ -59,15 +57,10 @@ fn request(arrived: Arrived, mut shown: hyper::Request<Incoming>, worker: &Worke
         refusal.get_or_insert(Refusal::MalformedRequestLine);
         Method::GET
     });
-    let mut headers = HeaderMap::with_capacity(head.headers.len() + 8);
-    for header in &head.headers {
-        let name = HeaderName::from_bytes(head.get(&header.name));
-        let value = HeaderValue::from_maybe_shared(head.slice(&header.value));
-        match (name, value) {
-            (Ok(name), Ok(value)) => drop(headers.append(name, value)),
-            // What the wire let through and these types do not take is refused, never dropped.
-            _ => drop(refusal.get_or_insert(Refusal::MalformedHeader)),
-        }
+    let (headers, whole) = shapes::headers(&head);
+    if !whole {
+        // What the wire let through and these types do not take is refused, never dropped.
+        refusal.get_or_insert(Refusal::MalformedHeader);
     }
     let request = Request {
         id: EventId::new(arrived.at, worker.random()),

@@ -1,6 +1,7 @@
 //! One HTTP/2 connection, every limit of it set by name.
 
 use super::outgoing;
+use super::paced::{Streams as Paced, paced};
 use super::timed_body::TimedBody;
 use super::worker::Worker;
 use crate::clock::Moment;
@@ -14,7 +15,7 @@ use http::{HeaderMap, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,11 +52,12 @@ where
         let (worker, peer) = (Arc::clone(&in_worker), Arc::clone(&peer));
         async move {
             let request = request(shown, &worker, peer);
-            let response = worker.stack().handle(request).await;
+            let mut response = worker.stack().handle(request).await;
+            response.body = paced(response.body.take());
             outgoing::response(response, open)
         }
     });
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+    let mut builder = http2::Builder::new(Paced { limit: worker.write_timeout() });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits::H2_CONCURRENT_STREAMS_MAX)

@@ -9,6 +9,9 @@ mod http2;
 mod indexing;
 mod named;
 mod outgoing;
+mod paced;
+mod proxy;
+mod shapes;
 mod timed_body;
 mod worker;
 
@@ -19,6 +22,7 @@ use crate::diagnostic::Diagnostic;
 use crate::layers::basic_auth::FileChange;
 use crate::layers::error_mask::page_mistake;
 use crate::limits;
+use crate::metrics::{Expiry, Metrics};
 use crate::policy::{self, AuditSync, Policy};
 use crate::stack::{Shared, Stack};
 use crate::tls::{self, ServerTls};
@@ -145,6 +149,7 @@ pub struct Gateway {
     connections: Arc<Connections>,
     trail: Trail,
     tls: Option<Arc<ServerTls>>,
+    metrics: Arc<Metrics>,
     current: Mutex<(Arc<Policy>, Shared)>,
 }
 
@@ -177,7 +182,7 @@ impl Gateway {
                 let bound = bind(address).map_err(|e| system(&listener.address.to_string(), &e))?;
                 // Port 0 is chosen once; the other threads share what was chosen.
                 address = bound.local_addr().map_err(|e| system("a listening socket", &e))?;
-                per_thread.push(Socket { listener: bound, tls: listener.tls });
+                per_thread.push(Socket { listener: bound, tls: listener.tls, balancers: listener.proxy_protocol_from.clone().into() });
             }
             addresses.push((address, listener.tls));
         }
@@ -194,6 +199,9 @@ impl Gateway {
             .map(|(n, (worker, sockets))| spawn(n, Arc::clone(worker), sockets))
             .collect::<Result<_, _>>();
         let threads = handles.map_err(|e| system("a runtime thread", &e))?;
+        shared.in_force.take_up(&policy, &shared);
+        let metrics = Arc::clone(&shared.metrics);
+        metrics.certificates(expiries(&policy));
         let mut gateway = Self {
             path: policy.path.clone(),
             workers,
@@ -206,6 +214,7 @@ impl Gateway {
             connections,
             trail,
             tls,
+            metrics,
             current: Mutex::new((Arc::clone(&policy), shared)),
         };
         if let Some(admin) = &policy.admin {
@@ -213,7 +222,8 @@ impl Gateway {
             if let Some(console) = &console {
                 console.renew(&policy).map_err(StartError::Policy)?;
             }
-            let sources = admin::Sources { drain, trail: gateway.trail.clone(), console: console.clone() };
+            let (metrics, connections) = (Arc::clone(&gateway.metrics), Arc::clone(&gateway.connections));
+            let sources = admin::Sources { drain, trail: gateway.trail.clone(), console: console.clone(), metrics, connections };
             gateway.admin = Some(admin::start(admin.address, sources).map_err(|e| system(&admin.address.to_string(), &e))?);
             gateway.console = console;
         }
@@ -239,6 +249,12 @@ impl Gateway {
     /// # Errors
     /// The mistakes; also a change of listeners, which needs a restart.
     pub fn reload(&self) -> Result<Vec<Diagnostic>, StartError> {
+        let outcome = self.take_up();
+        self.metrics.reloaded(outcome.is_ok());
+        outcome
+    }
+
+    fn take_up(&self) -> Result<Vec<Diagnostic>, StartError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1), |_| {}).map_err(StartError::Policy)?;
         if policy.listeners != current.0.listeners || policy.audit.directory != current.0.audit.directory {
@@ -259,6 +275,8 @@ impl Gateway {
         for (worker, generation) in self.workers.iter().zip(fresh) {
             worker.generation.store(Arc::new(generation));
         }
+        shared.in_force.take_up(&policy, &shared);
+        self.metrics.certificates(expiries(&policy));
         *current = (policy, shared);
         Ok(warnings)
     }
@@ -321,12 +339,23 @@ impl Gateway {
     }
 }
 
+/// When the sites' certificates end, as their files say now.
+fn expiries(policy: &Policy) -> Vec<Expiry> {
+    let files = policy.sites.iter().filter_map(|site| Some((&site.name, site.certificate.as_ref()?)));
+    let expiry = |(site, files): (&Arc<str>, &policy::CertificateFiles)| {
+        let status = tls::status::certificate_status(&files.certificate).ok()?;
+        Some(Expiry { site: Arc::clone(site), not_after: status.not_after })
+    };
+    files.filter_map(expiry).collect()
+}
+
 fn trail_settings(policy: &Policy) -> io::Result<TrailSettings> {
     let audit = &policy.audit;
     let names = |list: &[String]| list.to_vec();
     let (parameters, headers) = (names(&audit.redact_parameters), names(&audit.redact_headers));
     let redactor =
-        Redactor::new(parameters.iter().map(String::as_str), headers.iter().map(String::as_str), audit.dangerously_record_unknown_users)?;
+        Redactor::new(parameters.iter().map(String::as_str), headers.iter().map(String::as_str), audit.dangerously_record_unknown_users)?
+            .with_json_paths(audit.redact_json_paths.clone());
     Ok(TrailSettings {
         state_directory: Some(audit.state_directory.clone()),
         signing_key: audit.signing_key.clone(),
@@ -366,7 +395,7 @@ fn generation(
         write_timeout: client.write_timeout,
         ..wire::Limits::default()
     });
-    Ok(Generation { policy: Arc::clone(policy), stack, tls: tls.cloned(), wire_limits })
+    Ok(Generation { policy: Arc::clone(policy), stack, tls: tls.cloned(), wire_limits, metrics: Arc::clone(&shared.metrics) })
 }
 
 fn probe(address: SocketAddr) -> io::Result<()> {

@@ -2,16 +2,18 @@
 
 use super::connections::{Connections, Place};
 use super::drain::Drain;
-use super::{http1, http2};
+use super::{http1, http2, proxy};
 use crate::audit::{Action, Decision, Kind, Record, Trail};
 use crate::clock::Moment;
 use crate::message::{EventId, Peer};
+use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::refusal::Layer;
 use crate::stack::Stack;
 use crate::tls::{HandshakeError, ServerTls, session};
 use crate::wire;
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +28,7 @@ pub(super) struct Generation {
     pub(super) stack: Stack,
     pub(super) tls: Option<Arc<ServerTls>>,
     pub(super) wire_limits: Arc<wire::Limits>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// A runtime thread's state.
@@ -40,11 +43,13 @@ pub(super) struct Worker {
     random: AtomicU64,
 }
 
-/// A bound socket and whether it speaks TLS.
+/// A bound socket and what it speaks.
 #[derive(Debug)]
 pub(super) struct Socket {
     pub(super) listener: std::net::TcpListener,
     pub(super) tls: bool,
+    /// Load balancers that name their clients; nobody else may connect where there are any.
+    pub(super) balancers: Arc<[IpNet]>,
 }
 
 impl Worker {
@@ -77,6 +82,10 @@ impl Worker {
         self.generation.load().policy.limits.body_timeout
     }
 
+    pub(super) fn write_timeout(&self) -> Duration {
+        self.generation.load().policy.limits.write_timeout
+    }
+
     pub(super) fn drain(&self) -> Drain {
         self.drain.clone()
     }
@@ -105,7 +114,7 @@ impl Worker {
                 () = drain.begun() => return,
             };
             match accepted {
-                Ok((stream, remote)) => self.enter(stream, remote, socket.tls),
+                Ok((stream, remote)) => self.enter(stream, remote, socket.tls, &socket.balancers),
                 Err(error) => {
                     // Out of descriptors or memory: wait for connections to end instead of spinning.
                     tracing::warn!(%error, "cannot accept");
@@ -115,10 +124,13 @@ impl Worker {
         }
     }
 
-    fn enter(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr, tls: bool) {
+    fn enter(self: &Arc<Self>, stream: TcpStream, remote: SocketAddr, tls: bool, balancers: &Arc<[IpNet]>) {
         let generation = self.generation.load();
         let settings = &generation.policy.limits;
-        let Some(place) = self.connections.enter(remote.ip(), settings.connections_max, settings.connections_per_address_max) else {
+        // A balancer's connections are counted under their clients, as soon as these are known.
+        let per_address = settings.connections_per_address_max;
+        let most = if balancers.is_empty() { per_address } else { settings.connections_max };
+        let Some(place) = self.connections.enter(remote.ip(), settings.connections_max, most) else {
             return;
         };
         let local = stream.local_addr().unwrap_or(remote);
@@ -127,9 +139,19 @@ impl Worker {
         let handshake_timeout = settings.handshake_timeout;
         drop(generation);
         let worker = Arc::clone(self);
+        let balancers = Arc::clone(balancers);
         tokio::spawn(async move {
-            let place = place;
-            let peer = Peer::new(remote, local, place.number());
+            let (mut place, mut stream) = (place, stream);
+            let mut peer = Peer::new(remote, local, place.number());
+            if !balancers.is_empty() {
+                match named(&mut stream, remote, &balancers, handshake_timeout).await {
+                    Ok(None) => {}
+                    Ok(Some(client)) if !place.belongs_to(client.ip(), per_address) => return,
+                    Ok(Some(client)) => peer = Peer::new(client, local, place.number()),
+                    Err("") => return,
+                    Err(reason) => return worker.refuse(peer, reason),
+                }
+            }
             match config {
                 None if tls => {}
                 None => http1::serve(stream, Arc::new(peer), worker).await,
@@ -154,12 +176,38 @@ impl Worker {
             Ok(Err(HandshakeError::Broken(_))) => return,
             Err(_) => "tls_handshake_timeout",
         };
+        self.refuse(peer, failure);
+    }
+
+    /// Records a connection that failed before a request.
+    fn refuse(&self, peer: Peer, reason: &'static str) {
         let at = Moment::now();
         let mut record = Record::new(EventId::new(at, self.random()), at, Arc::new(peer));
         record.kind = Kind::Connection;
-        record.decision = Decision { layer: Some(Layer::Server), action: Action::Deny, reason: failure };
+        record.decision = Decision { layer: Some(Layer::Server), action: Action::Deny, reason };
         self.trail.begin();
+        self.generation.load().metrics.observe(&record);
         self.trail.write(&record);
+    }
+}
+
+/// Whose connection a load balancer hands on; `None` where it is its own. An error is the reason for the record, empty where the
+/// connection only came and went.
+async fn named(
+    stream: &mut TcpStream,
+    remote: SocketAddr,
+    balancers: &[IpNet],
+    limit: Duration,
+) -> Result<Option<SocketAddr>, &'static str> {
+    let address = remote.ip().to_canonical();
+    if !balancers.iter().any(|net| net.contains(&address)) {
+        return Err("proxy_protocol_untrusted");
+    }
+    match tokio::time::timeout(limit, proxy::read(stream)).await {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(proxy::Failure::Malformed)) => Err("proxy_protocol_malformed"),
+        Ok(Err(proxy::Failure::Broken)) => Err(""),
+        Err(_) => Err("proxy_protocol_timeout"),
     }
 }
 

@@ -1,87 +1,106 @@
 //! The response body on its way from a backend: timed between its bytes, and giving its connection back at its end.
 
-use super::outgoing::{Progress, Stage};
+use super::chunks::{Chunks, Piece};
+use super::head::{Fault, Framing};
+use super::outgoing::{Sending, Stage, Stopped};
 use super::pool::Lease;
 use crate::message::{Body, BodyError};
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
+use http_body::{Frame, SizeHint};
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// The time limits of an exchange whose request is on its way.
+#[derive(Clone, Copy)]
 pub(super) struct Watch {
     pub(super) header: Duration,
     pub(super) between: Duration,
     pub(super) total_at: Option<Instant>,
-    /// `None` for a request without a body.
-    pub(super) progress: Option<Arc<Progress>>,
     pub(super) started: Instant,
 }
 
 impl Watch {
-    /// When the response head is too late, as things stand. While the body is sent, its standstill counts; while the client
-    /// is waited for, nothing does.
-    pub(super) fn head_due(&self, now: Instant) -> Instant {
-        let due = match self.progress.as_ref().map(|p| p.stage()) {
-            None => self.started + self.header,
-            Some(Stage::Ended(at)) => at + self.header,
-            Some(Stage::Sending(since)) => since + self.between,
-            // Looked at again soon enough for whatever stage comes next.
-            Some(Stage::Source) => now + self.between.min(self.header),
+    /// When the response head is too late, as things stand. While the body is sent, its standstill counts; while the client is
+    /// waited for, only the whole time does.
+    pub(super) fn head_due(&self, stage: Stage) -> Option<Instant> {
+        let due = match stage {
+            Stage::Ended(at) => Some(at.max(self.started) + self.header),
+            Stage::Sending(since) => Some(since + self.between),
+            Stage::Source => None,
         };
         self.bounded(due)
     }
 
-    /// When to look again for the head: a stage may change without waking us, to one with a shorter limit.
-    pub(super) fn next_look(&self, now: Instant) -> Instant {
-        match &self.progress {
-            Some(progress) if !progress.ended() => self.head_due(now).min(now + self.header),
-            _ => self.head_due(now),
+    /// When the next bytes of the response are too late, after silence since `since`.
+    fn bytes_due(&self, stage: Stage, since: Instant) -> Option<Instant> {
+        let moved = match stage {
+            Stage::Sending(at) | Stage::Ended(at) => Some(since.max(at)),
+            Stage::Source => None,
+        };
+        self.bounded(moved.map(|moved| moved + self.between))
+    }
+
+    fn bounded(&self, due: Option<Instant>) -> Option<Instant> {
+        match (due, self.total_at) {
+            (Some(due), Some(total)) => Some(due.min(total)),
+            (due, total) => due.or(total),
         }
     }
+}
 
-    /// When the next bytes of the response are too late, after silence since `since`.
-    fn bytes_due(&self, since: Instant) -> Instant {
-        let moved = match self.progress.as_ref().map(|p| p.stage()) {
-            Some(Stage::Sending(at)) => since.max(at),
-            Some(Stage::Source) => Instant::now(),
-            Some(Stage::Ended(at)) => since.max(at),
-            None => since,
-        };
-        self.bounded(moved + self.between)
-    }
-
-    fn bounded(&self, due: Instant) -> Instant {
-        self.total_at.map_or(due, |total| total.min(due))
-    }
-
-    /// Whether the request has been sent to its end.
-    pub(super) fn request_ended(&self) -> bool {
-        self.progress.as_ref().is_none_or(|p| p.ended())
-    }
+/// What is to come of a body.
+enum Rest {
+    Length(u64),
+    Chunked(Chunks),
+    Close,
 }
 
 /// See the module.
 pub(super) struct AnswerBody {
-    incoming: Incoming,
+    /// `None` when the body is over.
     lease: Option<Lease>,
+    rest: Rest,
+    /// The request, where its body is not yet at its end.
+    sending: Option<Sending>,
+    stage: Stage,
     watch: Watch,
+    keep_alive: bool,
     /// Since when nothing comes; `None` while bytes flow.
     silent_since: Option<Instant>,
-    /// Every byte has come or the body has failed.
-    over: bool,
+    trailers: Option<http::HeaderMap>,
+    /// Something was handed over since we last let the client's side wait.
+    handed: bool,
+    /// What ended it, to be said when what was handed over has had its turn to go out.
+    failed: Option<BodyError>,
 }
 
 impl AnswerBody {
     /// The body for the stack; a body that is empty gives its connection back at once.
-    pub(super) fn wrap(incoming: Incoming, lease: Lease, watch: Watch) -> Body {
-        let mut body = Self { incoming, lease: Some(lease), watch, silent_since: None, over: false };
-        if body.incoming.is_end_stream() {
+    pub(super) fn wrap(framing: Framing, keep_alive: bool, lease: Lease, sending: Sending, watch: Watch) -> Body {
+        let rest = match framing {
+            Framing::None => Rest::Length(0),
+            Framing::Length(length) => Rest::Length(length),
+            Framing::Chunked => Rest::Chunked(Chunks::new()),
+            Framing::Close => Rest::Close,
+        };
+        let stage = sending.stage();
+        let sending = if sending.ended() { None } else { Some(sending) };
+        let mut body = Self {
+            lease: Some(lease),
+            rest,
+            sending,
+            stage,
+            watch,
+            keep_alive,
+            silent_since: None,
+            trailers: None,
+            handed: true,
+            failed: None,
+        };
+        if framing == Framing::None {
             body.finish();
             return Body::empty();
         }
@@ -90,35 +109,96 @@ impl AnswerBody {
 
     /// A connection whose request is still being sent is closed instead: the backend has decided without the rest.
     fn finish(&mut self) {
-        self.over = true;
+        let sent = self.sending.take().is_none();
         if let Some(lease) = self.lease.take()
-            && self.watch.request_ended()
+            && sent
+            && self.keep_alive
         {
             lease.give_back();
         }
     }
 
-    fn fail(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.over = true;
+    /// An error makes the client's side drop what it has not written yet: it gets the time to write first.
+    fn fail(&mut self, cx: &Context<'_>, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.sending = None;
         self.lease = None;
+        if std::mem::take(&mut self.handed) {
+            self.failed = Some(error);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         Poll::Ready(Some(Err(error)))
+    }
+
+    /// Sends on what is left of the request.
+    ///
+    /// # Errors
+    /// What the client's side broke off for. A backend that takes no more may still have its answer read.
+    fn send_on(&mut self, cx: &mut Context<'_>) -> Result<(), Refusal> {
+        let (Some(sending), Some(lease)) = (&mut self.sending, &mut self.lease) else { return Ok(()) };
+        let Some(conn) = lease.conn() else { return Ok(()) };
+        let sent = sending.poll(cx, conn.line());
+        self.stage = sending.stage();
+        match sent {
+            Poll::Ready(Ok(())) => self.sending = None,
+            Poll::Ready(Err(Stopped::Client(refusal))) => return Err(refusal),
+            Poll::Ready(Err(Stopped::Line(_))) => (self.sending, self.keep_alive) = (None, false),
+            Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    /// The next bytes of the body; `None` at its end.
+    fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Fault>> {
+        let Some(conn) = self.lease.as_mut().and_then(Lease::conn) else { return Poll::Ready(Ok(None)) };
+        loop {
+            let wanted = match &mut self.rest {
+                Rest::Length(0) => return Poll::Ready(Ok(None)),
+                Rest::Chunked(chunks) => match chunks.take(conn.inbox())? {
+                    Piece::Data(data) => return Poll::Ready(Ok(Some(data))),
+                    Piece::End(trailers) => {
+                        self.trailers = trailers;
+                        self.rest = Rest::Length(0);
+                        return Poll::Ready(Ok(None));
+                    }
+                    Piece::More => chunks.left(),
+                },
+                Rest::Length(left) if !conn.is_drained() => {
+                    let bytes = usize::try_from(*left).unwrap_or(usize::MAX).min(conn.inbox().len());
+                    *left -= bytes as u64;
+                    return Poll::Ready(Ok(Some(conn.inbox().split_to(bytes).freeze())));
+                }
+                Rest::Close if !conn.is_drained() => return Poll::Ready(Ok(Some(conn.inbox().split().freeze()))),
+                Rest::Length(left) => *left,
+                Rest::Close => 0,
+            };
+            match ready!(conn.poll_fill(cx, Some(wanted).filter(|bytes| *bytes > 0))) {
+                Ok(0) if matches!(self.rest, Rest::Close) => return Poll::Ready(Ok(None)),
+                Ok(0) => return Poll::Ready(Err(Fault::Closed)),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(Fault::Io(error))),
+            }
+        }
+    }
+
+    /// Whether the end is reached without a further byte, so that it need not be asked for.
+    fn at_end(&mut self) -> bool {
+        if let (Rest::Chunked(chunks), Some(conn)) = (&mut self.rest, self.lease.as_mut().and_then(Lease::conn))
+            && chunks.left() == 0
+            && chunks.ends_plainly(conn.inbox())
+        {
+            self.rest = Rest::Length(0);
+        }
+        matches!(self.rest, Rest::Length(0))
     }
 
     /// Ready when the backend has been silent for too long, or the whole exchange lasts too long.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
-        let since = *self.silent_since.get_or_insert(now);
-        let due = self.watch.bytes_due(since);
+        let since = *self.silent_since.get_or_insert_with(Instant::now);
+        let Some(due) = self.watch.bytes_due(self.stage, since) else { return Poll::Pending };
         let Some(conn) = self.lease.as_mut().and_then(Lease::conn) else { return Poll::Pending };
         conn.timer.set(due);
-        while conn.timer.poll(cx).is_ready() {
-            let due = self.watch.bytes_due(since);
-            if due <= Instant::now() {
-                return Poll::Ready(());
-            }
-            conn.timer.set(due);
-        }
-        Poll::Pending
+        conn.timer.poll(cx)
     }
 }
 
@@ -127,42 +207,51 @@ impl http_body::Body for AnswerBody {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.over {
-            return Poll::Ready(None);
+        let this = &mut *self;
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Some(Err(error)));
         }
-        match Pin::new(&mut self.incoming).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.silent_since = None;
-                if self.incoming.is_end_stream() {
-                    self.finish();
-                } else if self.watch.total_at.is_some_and(|total| total <= Instant::now()) {
+        if this.lease.is_none() {
+            return Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))));
+        }
+        if let Err(refusal) = this.send_on(cx) {
+            return this.fail(cx, BodyError::Refused(refusal));
+        }
+        match this.poll_data(cx) {
+            Poll::Ready(Ok(Some(data))) => {
+                this.silent_since = None;
+                this.handed = true;
+                if this.at_end() {
+                    this.finish();
+                } else if this.watch.total_at.is_some_and(|total| total <= Instant::now()) {
                     // A body that always has bytes ready never comes to the timer.
-                    return self.fail(BodyError::Refused(Refusal::BackendTimeout));
+                    return this.fail(cx, BodyError::Refused(Refusal::BackendTimeout));
                 }
-                Poll::Ready(Some(Ok(frame)))
+                Poll::Ready(Some(Ok(Frame::data(data))))
             }
-            Poll::Ready(None) => {
-                self.finish();
-                Poll::Ready(None)
+            Poll::Ready(Ok(None)) => {
+                this.finish();
+                Poll::Ready(this.trailers.take().map(|trailers| Ok(Frame::trailers(trailers))))
             }
-            Poll::Ready(Some(Err(error))) => {
-                // The client's own body may be what ended the connection.
-                let client = self.watch.progress.as_ref().and_then(|p| p.failure());
-                let error = client.map_or_else(|| BodyError::Broken(super::exchange::in_words(&error).into()), BodyError::Refused);
-                self.fail(error)
-            }
-            Poll::Pending => match self.poll_late(cx) {
-                Poll::Ready(()) => self.fail(BodyError::Refused(Refusal::BackendTimeout)),
-                Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(fault)) => this.fail(cx, BodyError::Broken(fault.words().into())),
+            Poll::Pending => match this.poll_late(cx) {
+                Poll::Ready(()) => this.fail(cx, BodyError::Refused(Refusal::BackendTimeout)),
+                Poll::Pending => {
+                    this.handed = false;
+                    Poll::Pending
+                }
             },
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.over || self.incoming.is_end_stream()
+        self.lease.is_none() && self.trailers.is_none() && self.failed.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match self.rest {
+            Rest::Length(left) => SizeHint::with_exact(left),
+            _ => SizeHint::default(),
+        }
     }
 }

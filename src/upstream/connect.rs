@@ -1,18 +1,14 @@
 //! A new connection to a backend member: addresses tried in order, TLS where the policy says so, one time limit over all.
 
-use super::deadline::Deadline;
-use super::outgoing::Outgoing;
-use super::pool::{Conn, Server};
+use super::conn::Conn;
+use super::pool::Server;
 use super::resolve::Names;
-use crate::limits::{BACKEND_ADDRESS_TIMEOUT_MIN, BACKEND_HEAD_BYTES_MAX, BACKEND_HEADERS_MAX};
+use crate::limits::BACKEND_ADDRESS_TIMEOUT_MIN;
 use crate::refusal::Refusal;
-use hyper_util::rt::TokioIo;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -33,7 +29,7 @@ impl Trouble {
     }
 }
 
-/// Opens a connection and starts the task that drives it. `permit` is given back when the socket closes, also after an
+/// Opens a connection. `permit` is given back when the socket closes, also after an
 /// upgrade.
 pub(super) async fn open(server: &Server, names: &Names, limit: Duration, permit: OwnedSemaphorePermit) -> Result<Conn, Trouble> {
     match timeout(limit, open_unlimited(server, names, limit, permit)).await {
@@ -51,17 +47,7 @@ async fn open_unlimited(server: &Server, names: &Names, limit: Duration, permit:
             Transport::Tls(Box::new(stream.map_err(|e| Trouble::new(Refusal::BackendTls, format!("TLS failed: {e}")))?))
         }
     };
-    let heard = Arc::new(AtomicBool::new(false));
-    let line = Line { transport, heard: heard.clone(), _permit: permit };
-    let mut builder = hyper::client::conn::http1::Builder::new();
-    builder.max_headers(BACKEND_HEADERS_MAX).max_header_size(BACKEND_HEAD_BYTES_MAX);
-    let (sender, connection) = builder
-        .handshake::<_, Outgoing>(TokioIo::new(line))
-        .await
-        .map_err(|e| Trouble::new(Refusal::BackendUnreachable, format!("the connection could not be set up: {e}")))?;
-    // Its errors reach the exchange through `sender`.
-    let task = tokio::spawn(async move { drop(connection.with_upgrades().await) });
-    Ok(Conn { sender, task: task.abort_handle(), heard, timer: Deadline::new(), address: address.to_string(), idle_since: Instant::now() })
+    Ok(Conn::new(Line { transport, _permit: permit }, address))
 }
 
 /// Tries the addresses in order; each but the last gets its share of the time.
@@ -102,25 +88,18 @@ enum Transport {
 }
 
 /// The bytes of one backend connection.
-struct Line {
+pub(super) struct Line {
     transport: Transport,
-    /// Set when bytes arrive: a request of which the backend has said nothing yet may be retried.
-    heard: Arc<AtomicBool>,
     /// The connection's place under the member's cap.
     _permit: OwnedSemaphorePermit,
 }
 
 impl AsyncRead for Line {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let result = ready!(match &mut self.transport {
+        match &mut self.transport {
             Transport::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Transport::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
-        });
-        if buf.filled().len() > before {
-            self.heard.store(true, Ordering::Release);
         }
-        Poll::Ready(result)
     }
 }
 

@@ -1,22 +1,19 @@
 //! One request to one backend: a member chosen, a connection leased, the head awaited, at most one retry.
 
 use super::answer::{AnswerBody, Watch};
+use super::conn::{Conn, Switched};
 use super::connect::Trouble;
-use super::outgoing::Outgoing;
+use super::head::{Fault, Head};
+use super::outgoing::{Lines, Sending, Stopped};
 use super::pin::Pin;
-use super::pool::{Conn, Group, Home, Lease, Pool};
+use super::pool::{Group, Home, Lease, Pool};
 use crate::audit::UpstreamOutcome;
 use crate::message::Body;
 use crate::policy::{Backend, HostHeader};
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, StatusCode, Uri, Version, header};
-use hyper::body::Incoming;
-use hyper::client::conn::TrySendError;
-use hyper::upgrade::OnUpgrade;
+use http::{HeaderMap, Method, StatusCode, Version, header};
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
@@ -75,29 +72,30 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// The body. The connection goes back to the pool when it has been read to its end, and is closed when it is dropped before.
     pub body: Body,
-    /// After a 101, the hold on the connection.
-    pub upgrade: Option<OnUpgrade>,
+    /// After a 101, the connection.
+    pub upgrade: Option<Switched>,
     /// Which of the backend's members answered, as a place in `Backend::members`.
     pub member: usize,
 }
 
 /// How one try ended without an answer.
-enum Failed {
-    /// The request was not sent and is as it was.
-    Unsent(Box<Request<Outgoing>>, Trouble),
-    /// It may have been sent; `silent` says that not one byte came back.
-    Sent { trouble: Trouble, silent: bool },
+struct Failed {
+    trouble: Trouble,
+    /// Not one byte of the request was taken.
+    unsent: bool,
+    /// Not one byte came back before the connection broke.
+    silent: bool,
 }
 
 /// Sends an exchange and awaits the response head. `outcome` is filled as things happen, so that it tells what was done
 /// also when the future is dropped.
 pub(super) async fn send(pool: &Arc<Pool>, exchange: Exchange<'_>, outcome: &mut UpstreamOutcome) -> Result<Answer, Refusal> {
     let group = exchange.backend.index;
-    outcome.backend.clone_from(&exchange.backend.name);
     // A backend of another policy has no place here, whatever its index says.
-    if !pool.groups.get(group).is_some_and(|g| Arc::ptr_eq(&g.backend, exchange.backend)) {
+    let Some(members) = pool.groups.get(group).filter(|members| Arc::ptr_eq(&members.backend, exchange.backend)) else {
         return Err(refuse(outcome, Trouble::new(Refusal::Internal, "the backend is not the policy's")));
-    }
+    };
+    outcome.backend = Arc::clone(&members.name);
     let total_at = exchange.timeouts.total.map(|total| Instant::now() + total);
     let done = send_until(pool, group, exchange, total_at, outcome).await;
     done.map_err(|trouble| refuse(outcome, trouble))
@@ -116,41 +114,30 @@ async fn send_until(
     outcome: &mut UpstreamOutcome,
 ) -> Result<Answer, Trouble> {
     let Exchange { method, target, headers, host, body, timeouts, pin, upgrade, .. } = exchange;
-    let length = declared_length(&headers, &body)?;
-    let chunked = !body.is_empty() && length.is_none() && http_body::Body::size_hint(&body).exact().is_none();
-    let (body, progress) = Outgoing::new(body, length);
-    let replayable = progress.is_none() && method.is_idempotent();
-    let mut request = request(method, target, headers, body)?;
-    if chunked {
-        // Without this word hyper takes a GET of unknown length for one without a body, and drops what the client sent.
-        request.headers_mut().insert(header::TRANSFER_ENCODING, header::HeaderValue::from_static("chunked"));
-    }
-    let mut retried = false;
-    loop {
-        let mut lease = acquire(pool, group, pin, retried, total_at, outcome).await?;
-        let server = &pool.groups[group].servers[lease.server];
-        if host == HostHeader::Backend {
-            request.headers_mut().insert(header::HOST, server.host.clone());
+    let length = declared_length(&headers, &body)?.or_else(|| http_body::Body::size_hint(&body).exact());
+    writable(&target)?;
+    let idempotent = body.is_empty() && method.is_idempotent();
+    let mut lines = Lines { method: &method, target: &target, headers: &headers, host: None };
+    let mut lease = acquire(pool, group, pin, false, total_at, outcome).await?;
+    let own = |server: usize| Some(&pool.groups[group].servers[server].host).filter(|_| host == HostHeader::Backend);
+    lines.host = own(lease.server);
+    let started = Instant::now();
+    let mut sending = Sending::new(&lines, body, length, started);
+    let mut watch = Watch { header: timeouts.header, between: timeouts.between_bytes, total_at, started };
+    let bodiless = method == Method::HEAD;
+    let head = match attempt(&mut lease, &mut sending, bodiless, &watch).await {
+        Ok(head) => head,
+        Err(failed) if failed.unsent || (failed.silent && idempotent && outcome.reused) => {
+            drop(lease);
+            lease = acquire(pool, group, pin, true, total_at, outcome).await?;
+            lines.host = own(lease.server);
+            sending.restart(lines.host.is_some().then_some(&lines));
+            watch.started = Instant::now();
+            attempt(&mut lease, &mut sending, bodiless, &watch).await.map_err(|failed| failed.trouble)?
         }
-        let watch = Watch {
-            header: timeouts.header,
-            between: timeouts.between_bytes,
-            total_at,
-            progress: progress.clone(),
-            started: Instant::now(),
-        };
-        let spare = (outcome.reused && replayable && !retried).then(|| copy(&request));
-        match attempt(&mut lease, request, &watch).await {
-            Ok(response) => return finish(response, lease, watch, upgrade, outcome),
-            Err(Failed::Unsent(unsent, _)) if !retried => request = *unsent,
-            Err(Failed::Sent { silent: true, trouble }) if spare.is_some() && trouble.refusal != Refusal::BackendTimeout => match spare {
-                Some(spare) => request = spare,
-                None => return Err(trouble),
-            },
-            Err(Failed::Unsent(_, trouble) | Failed::Sent { trouble, .. }) => return Err(trouble),
-        }
-        retried = true;
-    }
+        Err(failed) => return Err(failed.trouble),
+    };
+    finish(head, lease, sending, watch, upgrade, outcome)
 }
 
 /// The Content-Length of a request, which must be the body's: a backend that waits for bytes that never come would take the
@@ -168,26 +155,13 @@ fn declared_length(headers: &HeaderMap, body: &Body) -> Result<Option<u64>, Trou
     if exact.is_some_and(|exact| exact != declared) { Err(fault()) } else { Ok(Some(declared)) }
 }
 
-fn request(method: Method, target: Bytes, headers: HeaderMap, body: Outgoing) -> Result<Request<Outgoing>, Trouble> {
-    let malformed = || Trouble::new(Refusal::MalformedTarget, "the target cannot be written to a backend");
-    if !(target.starts_with(b"/") || &target[..] == b"*") {
-        return Err(malformed());
+/// Nothing goes into a request line but what RFC 3986 allows there, with a few bytes more that clients send as they are.
+fn writable(target: &[u8]) -> Result<(), Trouble> {
+    let origin = target.starts_with(b"/") || target == b"*";
+    if origin && target.iter().all(|b| b.is_ascii_graphic() && *b != b'#') {
+        return Ok(());
     }
-    let path = PathAndQuery::from_maybe_shared(target).map_err(|_| malformed())?;
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = Uri::from(path);
-    *request.headers_mut() = headers;
-    Ok(request)
-}
-
-/// A copy of a request without a body.
-fn copy(request: &Request<Outgoing>) -> Request<Outgoing> {
-    let mut copy = Request::new(Outgoing::empty());
-    copy.method_mut().clone_from(request.method());
-    copy.uri_mut().clone_from(request.uri());
-    copy.headers_mut().clone_from(request.headers());
-    copy
+    Err(Trouble::new(Refusal::MalformedTarget, "the target cannot be written to a backend"))
 }
 
 /// A connection for the request: the pin's own, an idle one, or (always for a retry) a new one.
@@ -204,7 +178,7 @@ async fn acquire(
     let found = |server, conn: Conn, reused, outcome: &mut UpstreamOutcome| {
         outcome.tries += 1;
         outcome.reused = reused;
-        outcome.address.clone_from(&conn.address);
+        outcome.address = Arc::clone(&conn.address);
         Lease::new(conn, pool.clone(), home(), group, server)
     };
     let start = members.turn.fetch_add(1, Ordering::Relaxed);
@@ -282,118 +256,68 @@ async fn connect_one(
 }
 
 /// Sends the request on a connection and awaits the head within the time limits.
-async fn attempt(lease: &mut Lease, request: Request<Outgoing>, watch: &Watch) -> Result<http::Response<Incoming>, Failed> {
+async fn attempt(lease: &mut Lease, sending: &mut Sending, bodiless: bool, watch: &Watch) -> Result<Head, Failed> {
     let Some(conn) = lease.conn() else {
-        return Err(Failed::Unsent(Box::new(request), Trouble::new(Refusal::Internal, "the connection is gone")));
+        return Err(Failed { trouble: Trouble::new(Refusal::Internal, "the connection is gone"), unsent: true, silent: true });
     };
-    conn.heard.store(false, Ordering::Release);
-    let mut answer = pin!(conn.sender.try_send_request(request));
-    let timer = &mut conn.timer;
-    timer.set(watch.next_look(watch.started));
-    let answered = poll_fn(|cx| {
-        if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
-            return Poll::Ready(Some(answer));
-        }
-        loop {
-            ready!(timer.poll(cx));
-            let now = Instant::now();
-            if watch.head_due(now) <= now {
-                return Poll::Ready(None);
+    conn.begin();
+    let mut sent = false;
+    let mut stopped = None;
+    poll_fn(|cx| {
+        if !sent {
+            match sending.poll(cx, conn.line()) {
+                Poll::Ready(Err(Stopped::Client(refusal))) => {
+                    // The client's fault: never tried again, and not the backend's error.
+                    let trouble = Trouble::new(refusal, "the client's body broke off");
+                    return Poll::Ready(Err(Failed { trouble, unsent: false, silent: false }));
+                }
+                // Its answer may have come before it closed.
+                Poll::Ready(Err(Stopped::Line(error))) => (sent, stopped) = (true, Some(Fault::Io(error))),
+                Poll::Ready(Ok(())) => sent = true,
+                Poll::Pending => {}
             }
-            timer.set(watch.next_look(now));
         }
+        if let Poll::Ready(head) = conn.poll_head(cx, bodiless) {
+            return Poll::Ready(head.map_err(|fault| broken(stopped.take().unwrap_or(fault), sending, conn.heard())));
+        }
+        if stopped.is_some() && !conn.heard() {
+            return Poll::Ready(Err(broken(stopped.take().unwrap_or(Fault::Closed), sending, false)));
+        }
+        let Some(due) = watch.head_due(sending.stage()) else { return Poll::Pending };
+        conn.timer.set(due);
+        ready!(conn.timer.poll(cx));
+        let why = if sending.ended() { "no response head in time" } else { "the request body was not taken in time" };
+        Poll::Ready(Err(Failed { trouble: Trouble::new(Refusal::BackendTimeout, why), unsent: false, silent: false }))
     })
-    .await;
-    let silent = !conn.heard.load(Ordering::Acquire);
-    match answered {
-        Some(Ok(response)) => Ok(response),
-        Some(Err(error)) => Err(failed(error, watch, silent)),
-        None => {
-            let why = if watch.request_ended() { "no response head in time" } else { "the request body was not taken in time" };
-            Err(Failed::Sent { trouble: Trouble::new(Refusal::BackendTimeout, why), silent })
-        }
-    }
+    .await
 }
 
-fn failed(mut error: TrySendError<Request<Outgoing>>, watch: &Watch, silent: bool) -> Failed {
-    let message = error.take_message();
-    let error = error.into_error();
-    if let Some(refusal) = watch.progress.as_ref().and_then(|p| p.failure()) {
-        // The client's fault: never tried again, and not the backend's error.
-        return Failed::Sent { trouble: Trouble::new(refusal, "the client's body broke off"), silent: false };
-    }
-    let trouble = Trouble::new(Refusal::BackendGarbage, in_words(&error));
-    match message {
-        Some(request) => Failed::Unsent(Box::new(request), trouble),
-        None => Failed::Sent { trouble, silent: silent && !error.is_parse() },
-    }
-}
-
-/// What hyper says of a backend, in our words and without a byte of what the backend sent.
-pub(super) fn in_words(error: &hyper::Error) -> &'static str {
-    if error.is_parse_too_large() {
-        "the response head is too large"
-    } else if error.is_parse() {
-        "the response is not HTTP"
-    } else if error.is_incomplete_message() {
-        "the backend closed the connection too early"
-    } else if error.is_canceled() || error.is_closed() {
-        "the connection was closed before it was used"
-    } else {
-        let source = std::error::Error::source(error).and_then(|s| s.downcast_ref::<std::io::Error>());
-        match source.map(std::io::Error::kind) {
-            Some(std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe) => "the backend reset the connection",
-            Some(std::io::ErrorKind::UnexpectedEof) => "the backend closed the connection too early",
-            _ => "the connection to the backend failed",
-        }
-    }
+fn broken(fault: Fault, sending: &Sending, heard: bool) -> Failed {
+    let unsent = sending.untouched();
+    let why = if unsent { "the connection was closed before it was used" } else { fault.words() };
+    Failed { trouble: Trouble::new(Refusal::BackendGarbage, why), unsent, silent: !heard }
 }
 
 fn finish(
-    mut response: http::Response<Incoming>,
+    head: Head,
     lease: Lease,
+    sending: Sending,
     watch: Watch,
     upgrade: bool,
     outcome: &mut UpstreamOutcome,
 ) -> Result<Answer, Trouble> {
-    let garbage = |why: &str| Trouble::new(Refusal::BackendGarbage, why);
-    check_framing(&mut response).map_err(garbage)?;
+    let Head { status, version, headers, framing, keep_alive } = head;
     outcome.error = None;
-    outcome.status = Some(response.status().as_u16());
+    outcome.status = Some(status.as_u16());
     let member = lease.server;
-    let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switching && !upgrade {
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        let body = AnswerBody::wrap(framing, keep_alive, lease, sending, watch);
+        return Ok(Answer { status, version, headers, body, upgrade: None, member });
+    }
+    let garbage = |why: &str| Trouble::new(Refusal::BackendGarbage, why);
+    if !upgrade {
         return Err(garbage("the backend switched protocols without being asked"));
     }
-    let hold = switching.then(|| hyper::upgrade::on(&mut response));
-    let (parts, incoming) = response.into_parts();
-    let body = if switching {
-        lease.release();
-        Body::empty()
-    } else {
-        AnswerBody::wrap(incoming, lease, watch)
-    };
-    Ok(Answer { status: parts.status, version: parts.version, headers: parts.headers, body, upgrade: hold, member })
-}
-
-/// Refuses what two readers could cut differently (RFC 9112 section 6.3): Transfer-Encoding with Content-Length, or another
-/// coding than `chunked`. Equal lengths sent twice become one; different ones hyper has refused.
-fn check_framing(response: &mut http::Response<Incoming>) -> Result<(), &'static str> {
-    let headers = response.headers_mut();
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
-    if let Some(first) = codings.next() {
-        if codings.next().is_some() || !first.as_bytes().eq_ignore_ascii_case(b"chunked") {
-            return Err("a transfer coding other than chunked");
-        }
-        if headers.contains_key(header::CONTENT_LENGTH) {
-            return Err("Content-Length with Transfer-Encoding");
-        }
-        return Ok(());
-    }
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
-    if let (Some(first), Some(_)) = (lengths.next(), lengths.next()) {
-        let first = first.clone();
-        headers.insert(header::CONTENT_LENGTH, first);
-    }
-    Ok(())
+    let switched = lease.release().ok_or_else(|| garbage("the connection is gone"))?.switch();
+    Ok(Answer { status, version, headers, body: Body::empty(), upgrade: Some(switched), member })
 }

@@ -1,15 +1,19 @@
 //! The way to the backends: members resolved, connections pooled and pinned, exchanges timed, tunnels joined.
 
 mod answer;
+mod chunks;
+mod conn;
 mod connect;
 mod deadline;
 mod exchange;
+mod head;
 mod outgoing;
 mod pin;
 mod pool;
 mod resolve;
 mod tunnel;
 
+pub use conn::Switched;
 pub use exchange::{Answer, Exchange, Timeouts};
 pub use pin::Pin;
 pub use tunnel::{TunnelEnd, TunnelReport, splice};
@@ -74,7 +78,7 @@ impl Upstreams {
                     "add members = [\"http://host:port\"]",
                 ));
             }
-            groups.push(Group { backend: backend.clone(), servers, turn: AtomicUsize::new(0) });
+            groups.push(Group { backend: backend.clone(), name: backend.name.as_str().into(), servers, turn: AtomicUsize::new(0) });
         }
         if !found.is_empty() {
             return Err(found);

@@ -1,6 +1,6 @@
 //! Backend connections that belong to one client connection, since the backend knows a user by them (NTLM, Negotiate).
 
-use super::pool::Conn;
+use super::conn::Conn;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Held by a client's connection: at most one backend connection per backend, which no other client ever uses and which is
@@ -45,8 +45,8 @@ impl PinSlots {
     pub(super) fn take(&self, group: usize) -> Option<(usize, Conn)> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let at = held.iter().position(|h| h.group == group)?;
-        let Held { server, conn, .. } = held.swap_remove(at);
-        (!conn.sender.is_closed()).then_some((server, conn))
+        let Held { server, mut conn, .. } = held.swap_remove(at);
+        conn.is_quiet().then_some((server, conn))
     }
 
     /// Keeps a connection; one that is already held for the backend wins, and this one is closed.

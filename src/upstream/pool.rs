@@ -1,37 +1,20 @@
 //! Kept-alive connections to backend members: idle lists per runtime thread under one cap over all threads.
 
+use super::conn::Conn;
 use super::connect::{Trouble, open};
-use super::deadline::Deadline;
-use super::outgoing::Outgoing;
 use super::pin::PinSlots;
 use super::resolve::{Names, Target};
 use crate::limits::{BACKEND_IDLE_SWEEP_INTERVAL, BACKEND_MEMBER_REST, BACKEND_POOL_SHARDS, BACKEND_QUEUE_TIMEOUT};
 use crate::policy::Backend;
 use crate::refusal::Refusal;
 use http::HeaderValue;
-use hyper::client::conn::http1::SendRequest;
 use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
-use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
-
-/// One connection that can take a request.
-pub(super) struct Conn {
-    pub(super) sender: SendRequest<Outgoing>,
-    /// Ends the task that drives it, and with it the socket.
-    pub(super) task: AbortHandle,
-    /// Whether bytes have come since the request.
-    pub(super) heard: Arc<AtomicBool>,
-    /// Kept with the connection so that a request need not make a timer.
-    pub(super) timer: Deadline,
-    /// The member's address, for the record.
-    pub(super) address: String,
-    pub(super) idle_since: Instant,
-}
 
 /// One member of a backend as the pool knows it.
 pub(super) struct Server {
@@ -73,6 +56,8 @@ impl Server {
 /// A backend and its members.
 pub(super) struct Group {
     pub(super) backend: Arc<Backend>,
+    /// The backend's name, for records.
+    pub(super) name: Arc<str>,
     pub(super) servers: Vec<Server>,
     pub(super) turn: AtomicUsize,
 }
@@ -118,8 +103,8 @@ impl Pool {
 
     fn take_idle_of(&self, group: &Group, server: &Server, shard: usize) -> Option<Conn> {
         loop {
-            let conn = server.idle(shard).pop_back()?;
-            if conn.sender.is_ready() && !conn.sender.is_closed() && conn.idle_since.elapsed() < group.backend.idle_timeout {
+            let mut conn = server.idle(shard).pop_back()?;
+            if conn.idle_since.elapsed() < group.backend.idle_timeout && conn.is_quiet() {
                 return Some(conn);
             }
         }
@@ -134,7 +119,6 @@ impl Pool {
             Err(_) => match self.steal(group, server) {
                 Some(conn) if !new => return Ok((conn, true)),
                 Some(conn) => {
-                    conn.task.abort();
                     drop(conn);
                     self.permit(server).await?
                 }
@@ -241,8 +225,14 @@ impl Pool {
         for group in &self.groups {
             for server in &group.servers {
                 let mut idle = server.idle(shard);
-                while idle.front().is_some_and(|c| c.sender.is_closed() || c.idle_since.elapsed() >= group.backend.idle_timeout) {
-                    old.extend(idle.pop_front());
+                // The oldest stand in front; one that its backend has closed may stand anywhere.
+                for _ in 0..idle.len() {
+                    let Some(mut conn) = idle.pop_front() else { break };
+                    if conn.idle_since.elapsed() < group.backend.idle_timeout && conn.is_quiet() {
+                        idle.push_back(conn);
+                    } else {
+                        old.push(conn);
+                    }
                 }
                 left += idle.len();
             }
@@ -325,25 +315,14 @@ impl Lease {
         self.conn.as_mut()
     }
 
-    /// The exchange is over on both sides: the connection waits for the next, as soon as it can take one.
+    /// The exchange is over on both sides: the connection waits for the next.
     pub(super) fn give_back(mut self) {
         let Some(mut conn) = self.conn.take() else { return };
-        if conn.sender.is_closed() {
-            return;
+        // What came beyond the answer would be taken for the next one's.
+        if conn.is_drained() {
+            conn.rest();
+            self.settle(conn);
         }
-        if conn.sender.is_ready() {
-            return self.settle(conn);
-        }
-        // Its task has not come to the end of the exchange yet.
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        let limit = self.pool.groups.get(self.group).map_or(BACKEND_IDLE_SWEEP_INTERVAL, |g| g.backend.idle_timeout);
-        runtime.spawn(async move {
-            match timeout(limit, conn.sender.ready()).await {
-                Ok(Ok(())) => self.settle(conn),
-                Ok(Err(_)) => {}
-                Err(_) => conn.task.abort(),
-            }
-        });
     }
 
     fn settle(&self, conn: Conn) {
@@ -357,16 +336,8 @@ impl Lease {
         }
     }
 
-    /// After a 101 the socket belongs to the tunnel.
-    pub(super) fn release(mut self) {
-        self.conn = None;
-    }
-}
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(conn) = self.conn.take() {
-            conn.task.abort();
-        }
+    /// After a 101 the connection belongs to the tunnel.
+    pub(super) fn release(mut self) -> Option<Conn> {
+        self.conn.take()
     }
 }

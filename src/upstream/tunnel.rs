@@ -1,5 +1,6 @@
 //! Two upgraded connections joined: bytes copied both ways until one side ends it, nothing moves, or it may not go on.
 
+use super::conn::Switched;
 use crate::limits::{TUNNEL_BUFFER_BYTES, TUNNEL_CHECK_INTERVAL};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -52,8 +53,8 @@ pub struct TunnelReport {
 
 /// Copies both ways until both sides have ended (one may end before the other), a side breaks, nothing moves for `idle`, or
 /// `still_allowed`, asked every second, says no. Both connections are closed then.
-pub async fn splice(client: Upgraded, backend: Upgraded, idle: Duration, still_allowed: impl Fn() -> bool + Send) -> TunnelReport {
-    join(TokioIo::new(client), TokioIo::new(backend), idle, still_allowed).await
+pub async fn splice(client: Upgraded, backend: Switched, idle: Duration, still_allowed: impl Fn() -> bool + Send) -> TunnelReport {
+    join(TokioIo::new(client), backend, idle, still_allowed).await
 }
 
 /// One direction.

@@ -47,7 +47,8 @@ pub struct Wire<S> {
     pub(super) unread: bool,
     /// When the head's first byte came; for a connection's first head, when the connection began.
     pub(super) head_since: Option<Instant>,
-    pub(super) idle_since: Instant,
+    /// Since when there is nothing to read or write; `None` until that is noticed.
+    pub(super) idle_since: Option<Instant>,
     pub(super) pace: Pace,
     pub(super) read_timer: Timer,
     pub(super) write_timer: Timer,
@@ -74,7 +75,7 @@ pub fn wire<S>(stream: S, limits: Arc<Limits>) -> (Wire<S>, Handle) {
         last: false,
         unread: false,
         head_since: Some(now),
-        idle_since: now,
+        idle_since: None,
         pace: Pace::default(),
         read_timer: Timer::default(),
         write_timer: Timer::default(),

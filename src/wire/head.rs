@@ -5,7 +5,7 @@
 //! bare LF, a limit): the head ends there. The first fault is the one reported.
 
 use super::fields::Fields;
-use super::table::{is_token, is_value, trimmed};
+use super::table::{are_tokens, are_values, is_token, trimmed};
 use super::{Framing, Limits, Version, line};
 use crate::head::{RawHead, RawHeader};
 use crate::refusal::Refusal;
@@ -64,7 +64,7 @@ impl HeadParser {
                 }
             }
             let rest = buffer.get(self.scanned..).unwrap_or_default();
-            let found = rest.iter().position(|b| *b == b'\n').map(|i| self.scanned + i);
+            let found = memchr::memchr(b'\n', rest).map(|i| self.scanned + i);
             // Limits are judged by the place of the LF alone, so that the outcome does not depend on how the bytes came.
             let reached = found.unwrap_or(buffer.len());
             if !self.have_line && reached > line_bytes_max.saturating_add(1) {
@@ -91,7 +91,7 @@ impl HeadParser {
             let outcome = if self.have_line { self.header(content, start, limits) } else { self.request_line(content) };
             if let Err(refusal) = outcome {
                 // Looked for only here: no class of bytes that a line may hold has CR in it.
-                if content.contains(&b'\r') {
+                if memchr::memchr(b'\r', content).is_some() {
                     return self.stop(Refusal::BareLineEnd, lf + 1);
                 }
                 if matches!(refusal, Refusal::VersionMissing | Refusal::HeadTooLarge) || content.is_empty() {
@@ -167,10 +167,9 @@ impl HeadParser {
         if let [b' ' | b'\t', ..] = content {
             return Err(if self.headers.is_empty() { Refusal::MalformedHeader } else { Refusal::ObsoleteFolding });
         }
-        let colon = content.iter().position(|b| !is_token(*b)).unwrap_or(content.len());
-        let (name, rest) = content.split_at(colon);
-        let [b':', padded @ ..] = rest else { return Err(Refusal::MalformedHeader) };
-        if name.is_empty() {
+        let colon = memchr::memchr(b':', content).ok_or(Refusal::MalformedHeader)?;
+        let (name, padded) = (content.get(..colon).unwrap_or_default(), content.get(colon + 1..).unwrap_or_default());
+        if name.is_empty() || !are_tokens(name) {
             return Err(Refusal::MalformedHeader);
         }
         if self.headers.len() >= limits.headers_max {
@@ -183,7 +182,7 @@ impl HeadParser {
         let place = value_start..value_start + value.len() as u32;
         self.fields.note(name, value, &place);
         self.headers.push(RawHeader { name: name_start..name_start + colon as u32, value: place });
-        if value.iter().all(|b| is_value(*b)) { Ok(()) } else { Err(Refusal::MalformedHeader) }
+        if are_values(value) { Ok(()) } else { Err(Refusal::MalformedHeader) }
     }
 }
 

@@ -22,11 +22,11 @@ pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
 impl Timer {
     /// Ready when `deadline` has passed; else the task is woken then, or earlier.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        if Instant::now() >= deadline {
-            return Poll::Ready(());
-        }
         let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() > deadline {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
             sleep.as_mut().reset(deadline);
         }
         while sleep.as_mut().poll(cx).is_ready() {

@@ -122,7 +122,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
             Some(since) => later(since, self.limits.header_timeout),
             // The last answer is still on its way out: its own timer runs.
             None if self.write_since.is_some() => return Poll::Pending,
-            None => later(self.idle_since, self.limits.idle_timeout),
+            None => later(*self.idle_since.get_or_insert_with(Instant::now), self.limits.idle_timeout),
         };
         ready!(self.read_timer.poll(cx, deadline));
         if begun {
@@ -218,7 +218,7 @@ impl<S: AsyncRead + Unpin> Wire<S> {
             }
             Some(phase) => {
                 self.phase = phase;
-                self.idle_since = Instant::now();
+                self.idle_since = None;
                 return Poll::Ready(Ok(()));
             }
             None => {}

@@ -13,7 +13,7 @@ impl<S> Wire<S> {
     fn written<T>(&mut self, cx: &mut Context<'_>, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if outcome.is_ready() {
             self.write_since = None;
-            self.idle_since = Instant::now();
+            self.idle_since = None;
             return outcome;
         }
         let since = *self.write_since.get_or_insert_with(Instant::now);

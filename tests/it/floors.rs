@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("identity", 2),
     ("audit", 2),
     ("policy", 3),
+    ("metrics", 3),
     ("search", 3),
     ("log", 4),
     ("evidence", 4),

@@ -413,14 +413,29 @@ pub(crate) struct H2 {
 
 /// Connects with ALPN `h2`.
 pub(crate) async fn connect_h2(address: SocketAddr, name: &str) -> H2 {
+    connect_h2_with(address, name, None).await
+}
+
+/// The same with a flow-control window of the client's choosing for each stream.
+pub(crate) async fn connect_h2_with(address: SocketAddr, name: &str, window: Option<u32>) -> H2 {
     let client = connect_tls(address, name, &["h2"]).await;
     assert_eq!(client.stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-    let (sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(client.stream)).await.unwrap();
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    if let Some(window) = window {
+        builder.initial_stream_window_size(window);
+    }
+    let (sender, connection) = builder.handshake(TokioIo::new(client.stream)).await.unwrap();
     tokio::spawn(connection);
     H2 { sender }
 }
 
 impl H2 {
+    /// A GET whose body nobody reads as long as the answer is kept.
+    pub(crate) async fn begin(&mut self, url: &str) -> hyper::Response<hyper::body::Incoming> {
+        let request = hyper::Request::get(url).body(Full::default()).unwrap();
+        tokio::time::timeout(PATIENCE, self.sender.send_request(request)).await.expect("a head over HTTP/2").unwrap()
+    }
+
     /// Sends a request; status, headers and body of the answer.
     pub(crate) async fn send(&mut self, request: hyper::Request<Full<Bytes>>) -> (u16, http::HeaderMap, Bytes) {
         tokio::time::timeout(PATIENCE, async {

@@ -124,7 +124,7 @@ async fn a_connection_is_used_again_and_the_request_is_written_as_given() {
     let (answer, outcome) = way.get("/c").await;
     assert_eq!(answer.unwrap().body.collect().await.unwrap().to_bytes(), "1");
     assert_eq!((outcome.reused, outcome.tries, outcome.status), (true, 1, Some(200)));
-    assert_eq!((outcome.backend.as_str(), outcome.address), ("app", backend.address.to_string()));
+    assert_eq!((&*outcome.backend, &*outcome.address), ("app", &*backend.address.to_string()));
     assert_eq!(backend.connections(), 1);
     assert_eq!(backend.requests()[0].head(), "GET /a?b=%2F HTTP/1.1\r\nhost: mail.example\r\n\r\n");
 }
@@ -767,8 +767,7 @@ async fn gate(way: Arc<Way>, allowed: Arc<AtomicBool>) -> (SocketAddr, tokio::sy
             *response.headers_mut() = answer.headers;
             if let Some(backend) = answer.upgrade {
                 tokio::spawn(async move {
-                    let (client, backend) = tokio::join!(client, backend);
-                    let report = splice(client.unwrap(), backend.unwrap(), LONG, move || allowed.load(Ordering::SeqCst)).await;
+                    let report = splice(client.await.unwrap(), backend, LONG, move || allowed.load(Ordering::SeqCst)).await;
                     tell.send(report).await.unwrap();
                 });
             }

@@ -2,6 +2,8 @@
 
 #[path = "walk/backend_faults.rs"]
 mod backend_faults;
+#[path = "walk/balancer.rs"]
+mod balancer;
 #[path = "walk/door.rs"]
 mod door;
 #[path = "walk/inspection.rs"]
@@ -10,6 +12,8 @@ mod inspection;
 mod life;
 #[path = "walk/login.rs"]
 mod login;
+#[path = "walk/metrics.rs"]
+mod metrics;
 #[path = "walk/order.rs"]
 mod order;
 #[path = "walk/reverse.rs"]

@@ -151,13 +151,12 @@ impl BasicAuth {
         content.users.get(name).is_some_and(|user| line_mark(user) == caller.line) && map.auth.require.allows(&asked)
     }
 
-    /// A response body that is cut soon after its user may no longer come in. What is whole already, or nobody's, stays as
-    /// it is.
-    pub fn hold(self: &Arc<Self>, map: &Arc<Map>, caller: &Caller, body: Body) -> Body {
+    /// A response body that is cut soon after `still_allowed` says no. What is whole already, or nobody's, stays as it is.
+    pub fn hold(&self, caller: &Caller, body: Body, still_allowed: impl Fn() -> bool + Unpin + Send + 'static) -> Body {
         if caller.user.is_none() || body.is_in_memory() {
             return body;
         }
-        Body::boxed(stream::WhileAllowed::new(body, Arc::clone(self), Arc::clone(map), caller.clone()))
+        Body::boxed(stream::WhileAllowed::new(body, still_allowed))
     }
 
     async fn login(

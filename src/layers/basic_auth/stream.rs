@@ -1,44 +1,38 @@
 //! A response body that goes on only while its user may come in.
 
-use super::BasicAuth;
-use crate::evidence::Caller;
 use crate::limits::TUNNEL_CHECK_INTERVAL;
 use crate::message::{Body, BodyError};
-use crate::policy::Map;
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Looks every [`TUNNEL_CHECK_INTERVAL`] whether the caller is still allowed, also while the backend is silent. Bodies that
 /// are over sooner, nearly all, are never looked at.
-pub(super) struct WhileAllowed {
+pub(super) struct WhileAllowed<F> {
     body: Body,
-    basic_auth: Arc<BasicAuth>,
-    map: Arc<Map>,
-    caller: Caller,
+    still_allowed: F,
     due: Instant,
     /// Made when the backend is first waited for.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl WhileAllowed {
-    pub(super) fn new(body: Body, basic_auth: Arc<BasicAuth>, map: Arc<Map>, caller: Caller) -> Self {
-        Self { body, basic_auth, map, caller, due: Instant::now() + TUNNEL_CHECK_INTERVAL, timer: None }
+impl<F: Fn() -> bool> WhileAllowed<F> {
+    pub(super) fn new(body: Body, still_allowed: F) -> Self {
+        Self { body, still_allowed, due: Instant::now() + TUNNEL_CHECK_INTERVAL, timer: None }
     }
 
     /// Whether it may go on; the next look is due an interval later.
     fn look(&mut self) -> bool {
         self.due = Instant::now() + TUNNEL_CHECK_INTERVAL;
-        self.basic_auth.still_allowed(&self.map, &self.caller)
+        (self.still_allowed)()
     }
 }
 
-impl http_body::Body for WhileAllowed {
+impl<F: Fn() -> bool + Unpin> http_body::Body for WhileAllowed<F> {
     type Data = Bytes;
     type Error = BodyError;
 

@@ -34,6 +34,8 @@ struct Target {
     authority: Option<Bytes>,
     path: Bytes,
     query: Option<Bytes>,
+    /// No resource of the server but the server itself, where the method is OPTIONS.
+    whole: bool,
 }
 
 impl Door {
@@ -83,6 +85,7 @@ impl Door {
             path,
             raw_path: target.path,
             query: target.query,
+            whole_server: target.whole && request.method == Method::OPTIONS,
             host,
             authority,
             address,
@@ -110,6 +113,13 @@ impl Door {
         {
             response.headers.insert(STRICT_TRANSPORT_SECURITY, value);
         }
+    }
+
+    /// The map of a canonical host and path, for what began under an earlier policy.
+    pub fn map_of(&self, host: &str, path: &[u8]) -> Option<Arc<Map>> {
+        let found = self.sites.find(host)?;
+        let choice = choose(&found.site, path);
+        choice.exists.then(|| Arc::clone(choice.map))
     }
 
     /// The map that a path on a host leads to, for questions asked without a request (`auth whocan`).
@@ -177,7 +187,7 @@ fn parse_address(text: &str) -> Option<IpAddr> {
     ip.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|a| a.ip())).map(|ip| ip.to_canonical())
 }
 
-/// The parts of the four target forms (RFC 9112 section 3.2); `*` is a path that no map has.
+/// The parts of the four target forms (RFC 9112 section 3.2); what `*` asks is decided as a request for `/` is.
 fn split_target(target: &Bytes) -> Result<Target, Refusal> {
     let (authority, rest) = if target.starts_with(b"/") || target.as_ref() == b"*" {
         (None, target.clone())
@@ -195,8 +205,9 @@ fn split_target(target: &Bytes) -> Result<Target, Refusal> {
         Some(at) => (rest.slice(..at), Some(rest.slice(at + 1..))),
         None => (rest, None),
     };
-    let path = if path.is_empty() || path.as_ref() == b"*" { Bytes::from_static(b"/") } else { path };
-    Ok(Target { authority, path, query })
+    let whole = path.as_ref() == b"*" || (path.is_empty() && query.is_none());
+    let path = if path.is_empty() || whole { Bytes::from_static(b"/") } else { path };
+    Ok(Target { authority, path, query, whole })
 }
 
 fn scheme_end(target: &[u8]) -> Option<usize> {

@@ -88,6 +88,9 @@ fn connection_names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
 
 /// Removes what belongs to one connection (RFC 9110 section 7.6.1): the fixed names and those `Connection` names.
 pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
+        return;
+    }
     if headers.contains_key(CONNECTION) {
         let named: Vec<String> = connection_names(headers).map(str::to_ascii_lowercase).collect();
         for name in named {

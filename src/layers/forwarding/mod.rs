@@ -11,7 +11,7 @@ use crate::evidence::{Inspected, Mapped};
 use crate::message::{Request, Response, Upgrade};
 use crate::policy::{HostHeader, Policy};
 use crate::refusal::Refusal;
-use crate::upstream::{Answer, Exchange, Pin, Timeouts, Upstreams};
+use crate::upstream::{Answer, Exchange, Pin, Switched, Timeouts, Upstreams};
 use http::header::HeaderValue;
 use http::{StatusCode, Version};
 use std::sync::{Arc, PoisonError};
@@ -38,7 +38,7 @@ pub struct Ends {
     /// The client's.
     pub client: Upgrade,
     /// The backend's.
-    pub backend: Upgrade,
+    pub backend: Switched,
 }
 
 impl Forwarding {
@@ -61,11 +61,11 @@ impl Forwarding {
         let backend = mapped.map.backend.as_ref().ok_or(Refusal::NotMapped)?;
         // In origin form the Host as it came; a target in absolute form replaces it (RFC 9112 section 3.2.2).
         let host = match request.headers.get(http::header::HOST) {
-            Some(host) if request.target.starts_with(b"/") => host.clone(),
+            Some(host) if request.target.starts_with(b"/") || &request.target[..] == b"*" => host.clone(),
             _ => HeaderValue::from_str(&mapped.authority).map_err(|_| Refusal::BadHost)?,
         };
         headers::to_backend(request, mapped, &self.own, host)?;
-        let upgrade = request.headers.contains_key(http::header::UPGRADE);
+        let upgrade = request.upgrade.is_some() && request.headers.contains_key(http::header::UPGRADE);
         let own = Timeouts::of(backend);
         let pin = pin(request, inspected.handshake.integrated);
         let exchange = Exchange {
@@ -97,7 +97,7 @@ impl Forwarding {
     fn answer(&self, answer: Answer, mapped: &Mapped, request: &mut Request) -> Result<Forwarded, Refusal> {
         let switching = answer.status == StatusCode::SWITCHING_PROTOCOLS;
         let mut response = Response { status: answer.status, headers: answer.headers, body: answer.body, abort: false };
-        let protocol = response.headers.get(http::header::UPGRADE).cloned();
+        let protocol = if switching { response.headers.get(http::header::UPGRADE).cloned() } else { None };
         headers::to_client(&mut response.headers, mapped.map.via, answer.version, &self.own);
         reverse::rewrite(&mut response.headers, mapped);
         let tunnel = match (switching, answer.upgrade, request.upgrade.take()) {

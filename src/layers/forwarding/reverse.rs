@@ -8,6 +8,11 @@ const URI: HeaderName = HeaderName::from_static("uri");
 
 /// Rewrites `Location`, `Content-Location`, `URI`, `Refresh`, `Link` and `Set-Cookie`.
 pub(super) fn rewrite(headers: &mut HeaderMap, mapped: &Mapped) {
+    let names_place =
+        |name: &HeaderName| matches!(name.as_str(), "location" | "content-location" | "uri" | "refresh" | "link" | "set-cookie");
+    if !headers.keys().any(names_place) {
+        return;
+    }
     for (name, how) in [
         (LOCATION, url as fn(&str, &Mapped) -> Option<String>),
         (CONTENT_LOCATION, url),

@@ -3,8 +3,11 @@
 use crate::evidence::Mapped;
 use std::borrow::Cow;
 
-/// The request target in origin form for the backend (RFC 9112 section 3.2.1).
+/// The request target for the backend: in origin form, or `*` where that was asked (RFC 9112 section 3.2).
 pub(super) fn for_backend(mapped: &Mapped) -> String {
+    if mapped.whole_server {
+        return "*".into();
+    }
     let mut out = String::with_capacity(mapped.map.target_path.len() + mapped.raw_path.len() + 64);
     out.push_str(mapped.map.target_path.trim_end_matches('/'));
     write_encoded(&mut out, &rest(mapped), false);

@@ -19,8 +19,13 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("baseline/40-xss.conf", include_str!("../../../policies/rules/40-xss.conf")),
     ("baseline/50-traversal.conf", include_str!("../../../policies/rules/50-traversal.conf")),
     ("baseline/60-remote-file.conf", include_str!("../../../policies/rules/60-remote-file.conf")),
+    ("baseline/65-session.conf", include_str!("../../../policies/rules/65-session.conf")),
     ("baseline/70-command-injection.conf", include_str!("../../../policies/rules/70-command-injection.conf")),
+    ("baseline/80-code.conf", include_str!("../../../policies/rules/80-code.conf")),
     ("baseline/90-decision.conf", include_str!("../../../policies/rules/90-decision.conf")),
+    ("baseline/gadgets.data", include_str!("../../../policies/rules/gadgets.data")),
+    ("baseline/gadgets-base64.data", include_str!("../../../policies/rules/gadgets-base64.data")),
+    ("baseline/sql-catalogues.data", include_str!("../../../policies/rules/sql-catalogues.data")),
     ("baseline/scanners.data", include_str!("../../../policies/rules/scanners.data")),
 ];
 /// The engine's settings and base rules for the Core Rule Set.
@@ -96,6 +101,7 @@ fn compile<'a>(
 ) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
     let files = Files { made: made(variables) };
     let mut roots: Vec<String> = Vec::new();
+    let mut published = vec![ENGINE.to_owned(), MADE.to_owned()];
     for source in sources {
         match source {
             RuleSetSource::Baseline { directory: None } => roots
@@ -111,16 +117,44 @@ fn compile<'a>(
                 }
                 roots.extend(found);
             }
-            RuleSetSource::Crs(crs) => roots.extend(crs_roots(&files, crs)),
+            RuleSetSource::Crs(crs) => {
+                published.extend([&crs.rules, &crs.setup].into_iter().chain(&crs.plugins).map(|p| text(p)));
+                roots.extend(crs_roots(&files, crs));
+            }
             RuleSetSource::Files(files) => roots.extend(files.iter().map(|f| text(f))),
         }
     }
     let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
     let ours = |list: Vec<seclang::diagnostic::Diagnostic>| list.into_iter().map(ours).collect::<Vec<_>>();
     match RuleSet::load(&files, &roots) {
-        Ok((rules, warnings)) => Ok((rules, ours(warnings))),
+        Ok((rules, warnings)) => {
+            let mut warnings = ours(warnings);
+            warnings.extend(idle(&files, &rules, &published));
+            Ok((rules, warnings))
+        }
         Err(mistakes) => Err(ours(mistakes)),
     }
+}
+
+/// The rules that can do nothing, but for those of a published set: an administrator cannot mend them, and its exclusions are
+/// written for whoever has the application.
+fn idle(files: &Files, rules: &RuleSet, published: &[String]) -> Vec<Diagnostic> {
+    let own = |file: &str| !published.iter().any(|folder| file.starts_with(folder.as_str()));
+    let lints = rules.lint().into_iter().filter(|lint| own(&lint.file));
+    let warn = lints.map(|lint| {
+        let bytes = files.read(&lint.file, "").unwrap_or_default();
+        let line = String::from_utf8_lossy(&bytes).lines().nth(lint.line.saturating_sub(1) as usize).unwrap_or_default().to_owned();
+        let directive = line.split_whitespace().next().unwrap_or_default().chars().count();
+        Diagnostic {
+            severity: Severity::Warning,
+            path: lint.file.to_string().into(),
+            place: Some(Place::new(lint.line as usize, 1, directive)),
+            line_text: line,
+            message: lint.message,
+            help: lint.help,
+        }
+    });
+    warn.collect()
 }
 
 /// The Core Rule Set's files in the order its documentation gives: setup, plugins' configuration and what they put before the
@@ -173,5 +207,20 @@ fn ours(theirs: seclang::diagnostic::Diagnostic) -> Diagnostic {
         line_text: theirs.line_text,
         message: theirs.message,
         help: theirs.help.unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_baseline_is_built_in() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/rules");
+        let names: BTreeSet<String> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        let built_in: BTreeSet<String> = BUILT_IN.iter().filter_map(|(n, _)| n.strip_prefix("baseline/")).map(str::to_owned).collect();
+        assert_eq!(built_in, names);
+        assert!(check_rules(&RuleSetSource::Baseline { directory: None }).is_empty());
     }
 }

@@ -104,6 +104,7 @@ impl Late for Watched {
         record.would = state.transaction.would_intervene().map(would);
         record.score = state.transaction.score();
         record.rules = state.transaction.matches().iter().filter(|m| m.log).take(RECORD_RULES_MAX).map(rule_match).collect();
+        record.sanitised = state.transaction.sanitised().to_vec();
         if !state.transaction.errors().is_empty() {
             record.notes.push("engine_error");
         }

@@ -107,7 +107,8 @@ const INTEGER: &str = "integer";
 pub const KEYS: &[Key] = &[
     key("listener", "address", One, "address and port", Words("required"), r#""0.0.0.0:443""#, "Where to listen; `[::]:443` is IPv6."),
     key("listener", "tls", One, BOOLEAN, Value("true"), "false", "Whether this socket speaks TLS. `false` is the plain one."),
-    key("listener", "proxy_protocol", One, BOOLEAN, Value("false"), "false", "Reserved: the PROXY protocol is not supported yet, so only `false` is accepted."),
+    key("listener", "proxy_protocol", One, BOOLEAN, Value("false"), "false", "Every connection begins with a PROXY protocol header, version 1 or 2, from a load balancer in `proxy_protocol_from`. Others are closed."),
+    key("listener", "proxy_protocol_from", One, "list of networks", Value("[]"), "[]", "Load balancers that may name a client's address; required with `proxy_protocol = true`."),
 
     key("admin", "address", One, "address and port", Value(r#""127.0.0.1:9900""#), r#""127.0.0.1:9900""#, "Where to listen. Anything but the machine itself needs `dangerously_public_admin`."),
     key("admin", "dangerously_public_admin", One, BOOLEAN, Value("false"), "true", "Allows an admin address that other machines can reach."),
@@ -136,6 +137,7 @@ pub const KEYS: &[Key] = &[
     key("audit", "on_failure", One, "`refuse` or `serve`", Value(r#""refuse""#), r#""serve""#, "When no record can be written: answer 503, or serve and count the gap."),
     key("audit", "redact_parameters", One, STRINGS, Value("[]"), r#"["iban"]"#, "Parameters whose values are blotted out, beside the built-in list (`password`, `token` and the like)."),
     key("audit", "redact_headers", One, STRINGS, Value("[]"), r#"["x-api-key"]"#, "Headers whose values are blotted out; `Authorization` and cookies always are."),
+    key("audit", "redact_json_paths", One, STRINGS, Value("[]"), r#"["user.cards[*].number"]"#, "Paths in JSON bodies whose values are blotted out wherever a record would show them; `*` is any step."),
     key("audit", "dangerously_record_unknown_users", One, BOOLEAN, Value("false"), "true", "Writes user names that do not exist as they were typed. They are often passwords in the wrong field."),
 
     key("limits", "request_line_bytes_max", One, BYTES, Value("8192"), "16384", "A longer request line is answered 414."),

@@ -3,10 +3,12 @@
 use super::section::Section;
 use super::settings::{Level, each, header_name};
 use super::tree::{Sp, Span};
-use super::{Ctx, Expect, Named, require};
+use super::{Ctx, Expect, Named, names, require};
+use crate::audit::JsonPath;
 use crate::audit::read::INDEX_DIRECTORY;
 use crate::limits;
 use crate::policy::{Admin, Audit, AuditSync, ClientLimits, ConsoleSettings, Listener, Log, OnAuditFailure, Require};
+use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -63,11 +65,7 @@ pub(super) fn listeners(root: &Section<'_>) -> Vec<Sp<Listener>> {
     let mut list: Vec<Sp<Listener>> = Vec::new();
     for s in root.tables("listener") {
         let tls = s.flag("tls").is_none_or(|f| f.value);
-        if let Some(flag) = s.flag("proxy_protocol")
-            && flag.value
-        {
-            report.error(&flag.span, "the PROXY protocol is not supported yet", "leave `proxy_protocol` out");
-        }
+        let proxy_protocol_from = balancers(&s);
         if !s.has("address") {
             report.missing(&s.span, "this listener has no `address`", "write address = \"0.0.0.0:443\"");
         }
@@ -79,12 +77,34 @@ pub(super) fn listeners(root: &Section<'_>) -> Vec<Sp<Listener>> {
             let message = format!("{} is already listened to in line {}", address.value, report.line(other.span.start));
             report.error(&address.span, message, "give each listener its own address or port");
         }
-        list.push(Sp { value: Listener { address: address.value, tls }, span: address.span });
+        list.push(Sp { value: Listener { address: address.value, tls, proxy_protocol_from }, span: address.span });
     }
     if !root.has("listener") {
         report.lacking("there is no listener: nobody can connect", "add [[listener]] with address = \"0.0.0.0:443\"");
     }
     list
+}
+
+/// Who must send a PROXY protocol header; the flag and the list only make sense together.
+fn balancers(s: &Section<'_>) -> Vec<IpNet> {
+    let report = &s.ctx.report;
+    let flag = s.flag("proxy_protocol");
+    let from = each(s, "proxy_protocol_from", names::network);
+    match (flag.filter(|flag| flag.value), from) {
+        (None, Some(from)) if !from.value.is_empty() => {
+            report.error(&from.span, "these networks mean nothing without `proxy_protocol = true`", "add proxy_protocol = true");
+            Vec::new()
+        }
+        (None, _) => Vec::new(),
+        (Some(flag), from) => {
+            let list = from.map(|from| from.value).unwrap_or_default();
+            if list.is_empty() {
+                let message = "whoever connects could choose the address that is logged and let in";
+                report.error(&flag.span, message, "name the load balancers: proxy_protocol_from = [\"10.0.0.1/32\"]");
+            }
+            list
+        }
+    }
 }
 
 /// Whether both cannot be listened to at the same time.
@@ -248,8 +268,13 @@ pub(super) fn audit(root: &Section<'_>, console: bool) -> Audit {
         on_failure: s.and_then(|s| s.choice("on_failure", &failure)).map_or(OnAuditFailure::Refuse, |c| c.value),
         redact_parameters: extended(REDACTED_PARAMETERS, s.and_then(|s| each(s, "redact_parameters", |t| Ok(t.to_lowercase())))),
         redact_headers: extended(REDACTED_HEADERS, s.and_then(|s| each(s, "redact_headers", header_name))),
+        redact_json_paths: s.and_then(|s| each(s, "redact_json_paths", json_path)).map(|paths| paths.value).unwrap_or_default(),
         dangerously_record_unknown_users: s.and_then(|s| s.flag("dangerously_record_unknown_users")).is_some_and(|f| f.value),
     }
+}
+
+fn json_path(text: &str) -> Result<JsonPath, names::Wrong> {
+    JsonPath::parse(text).map_err(|what| (format!("\"{}\" is no path into JSON: {what}", super::section::shown(text)), String::new()))
 }
 
 /// The state folder by default: `audit-state` beside `audit`.

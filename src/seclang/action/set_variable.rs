@@ -61,7 +61,8 @@ impl SetVariable {
             },
         };
         let lower = name.to_ascii_lowercase();
-        let is_score = collection == Variable::Tx && (lower == "anomaly_score" || lower.contains("anomaly_score_pl"));
+        let is_score = collection == Variable::Tx
+            && (lower == "anomaly_score" || lower.starts_with("baseline_score") || lower.contains("anomaly_score_pl"));
         Ok(SetVariable { collection, name: Template::parse(name).0, assignment, is_score })
     }
 }

@@ -18,6 +18,7 @@ use crate::syntax::directive::Setting;
 use crate::syntax::parser;
 use crate::syntax::text::Text;
 use crate::target::Selector;
+use crate::transform::Transformation;
 use rule::Defaults;
 
 impl RuleSet {
@@ -271,7 +272,7 @@ impl<'a> Compiler<'a> {
             }
         }
         if self.settings.http_bl_key.is_none() {
-            let missing = |span| Problem::error(span, "this list answers only with a key").help("set it with SecHttpBlKey");
+            let missing = |span| Problem::warning(span, "this list answers only with a key").help("set it with SecHttpBlKey");
             self.problems.extend(self.wants_key.drain(..).map(missing));
         }
         self.problems.sort_by_key(|problem| (problem.span.file, problem.span.start));
@@ -282,9 +283,21 @@ impl<'a> Compiler<'a> {
         if self.diagnostics.iter().any(|one| one.severity == Severity::Error) {
             return Err(self.diagnostics);
         }
+        if self.settings.unicode_mapped {
+            map_to_code_page(&mut self.rules);
+        }
         let (mut rules, phases) = renumber(self.rules, self.steps);
         resolve_selections(&mut rules);
         Ok((RuleSet::new(rules, phases, self.settings), self.diagnostics))
+    }
+}
+
+/// `SecUnicodeMapFile` holds for all rules, wherever it stands.
+fn map_to_code_page(rules: &mut [Option<Rule>]) {
+    for link in rules.iter_mut().flatten().flat_map(|rule| &mut rule.links) {
+        for one in link.transformations.iter_mut().filter(|one| **one == Transformation::UrlDecodeUni) {
+            *one = Transformation::UrlDecodeUniMapped;
+        }
     }
 }
 

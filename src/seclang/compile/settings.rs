@@ -26,6 +26,9 @@ pub(super) fn apply(settings: &mut Settings, setting: Setting, words: &[Text], s
         settings.response_mime_types.extend(words.iter().map(|word| word.as_str().to_ascii_lowercase()));
         return;
     }
+    if setting == Setting::UnicodeMapFile {
+        settings.unicode_mapped = words.get(1).is_some_and(|page| page.as_str() == "20127");
+    }
     if let Err(message) = set(settings, setting, first.as_str()) {
         problems.push(Problem::error(first.span(), message));
     } else if let Some(message) = remark(setting, words) {
@@ -71,7 +74,7 @@ fn set(settings: &mut Settings, setting: Setting, word: &str) -> Result<(), Stri
 fn remark(setting: Setting, words: &[Text]) -> Option<String> {
     let code_page = words.get(1).map(Text::as_str);
     if setting == Setting::UnicodeMapFile && code_page != Some("20127") {
-        return Some("the file is not read: t:urlDecodeUni maps to the nearest ASCII letter, as code page 20127 does".to_owned());
+        return Some("only code page 20127 is known here, so t:urlDecodeUni keeps the lower byte of %uHHHH".to_owned());
     }
     None
 }

@@ -25,7 +25,7 @@ pub(crate) fn triggers(transformation: Transformation) -> Option<ByteSet> {
         T::RemoveNulls | T::ReplaceNulls => any(b"\0"),
         T::ReplaceComments => any(b"/"),
         T::SqlHexDecode => any(b"xX"),
-        T::UrlDecode | T::UrlDecodeUni => any(b"%+"),
+        T::UrlDecode | T::UrlDecodeUni | T::UrlDecodeUniMapped => any(b"%+"),
         _ => None,
     }
 }

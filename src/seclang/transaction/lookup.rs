@@ -78,6 +78,11 @@ impl Transaction {
                 _ => self.found.xml_text.iter().map(|text| Entry::new(&b"/*"[..], text.clone())).collect(),
             };
         }
+        match (target.variable, &target.selector) {
+            (V::Tx, Some(Selector::Name(name))) => return self.state.tx.entry(name).cloned().into_iter().collect(),
+            (V::Tx, Some(selector)) => return self.state.tx.matching(|name| selector.picks(name)).cloned().collect(),
+            _ => {}
+        }
         let mut entries = Vec::new();
         self.each(target.variable, &mut |name, value| {
             if target.selector.as_ref().is_none_or(|selector| selector.picks(name)) {

@@ -92,7 +92,7 @@ pub struct Transaction {
     pub(crate) would_intervene: Option<Intervention>,
     pub(crate) fuel: u64,
     pub(crate) evaluator: Evaluator,
-    pub(crate) sight: Sight,
+    pub(crate) sight: Option<Sight>,
     /// Counts what was fed of the request's head.
     pub(crate) head: u32,
 }
@@ -226,7 +226,7 @@ impl Transaction {
             would_intervene: None,
             fuel: options.fuel.unwrap_or(limits::FUEL_MAX),
             evaluator: options.evaluator,
-            sight: Sight::default(),
+            sight: None,
             head: 0,
             rules,
         }
@@ -320,14 +320,14 @@ impl Transaction {
     }
 
     /// The inbound anomaly score, by the names the Core Rule Set gives it: the blocking score once it is computed, else the sum of the
-    /// paranoia levels, else version 3's `anomaly_score`. None where no rule keeps one.
+    /// paranoia levels, else version 3's `anomaly_score`, else the baseline's. None where no rule keeps one.
     pub fn score(&self) -> Option<i64> {
         let number = |name: &str| self.tx_variable(name).map(|value| crate::value::integer(value));
         if let Some(score) = number("blocking_inbound_anomaly_score").filter(|score| *score != 0) {
             return Some(score);
         }
         let levels = (1..=4).filter_map(|level| number(&format!("inbound_anomaly_score_pl{level}")));
-        levels.reduce(i64::saturating_add).or_else(|| number("anomaly_score"))
+        levels.reduce(i64::saturating_add).or_else(|| number("anomaly_score")).or_else(|| number("baseline_score"))
     }
 
     /// The audit trail's switch, where `ctl:auditEngine` set it.

@@ -6,6 +6,7 @@ mod base64_decode;
 mod base64_decode_ext;
 mod base64_encode;
 mod cmd_line;
+mod code_page;
 mod compress_whitespace;
 mod css_decode;
 pub(crate) mod digits;
@@ -110,6 +111,8 @@ pub enum Transformation {
     UrlDecode,
     /// `t:urlDecodeUni`
     UrlDecodeUni,
+    /// The same where `SecUnicodeMapFile` names code page 20127; no name of its own.
+    UrlDecodeUniMapped,
     /// `t:urlEncode`
     UrlEncode,
     /// `t:utf8toUnicode`
@@ -162,8 +165,10 @@ impl Transformation {
         match self {
             Self::HexEncode => input_bytes.saturating_mul(2),
             Self::Base64Encode => input_bytes.div_ceil(3).saturating_mul(4),
-            // `%41` of one byte; `%u00e9` of two.
-            Self::UrlEncode | Self::Utf8ToUnicode => input_bytes.saturating_mul(3),
+            // `%41` of one byte.
+            Self::UrlEncode => input_bytes.saturating_mul(3),
+            // `%u0000` and a byte of two, where they are longer than the character needs.
+            Self::Utf8ToUnicode => input_bytes.saturating_mul(7).div_ceil(2),
             Self::Md5 => 16,
             Self::Sha1 => 20,
             // The number in decimal.
@@ -217,7 +222,7 @@ impl Transformation {
             Self::TrimRight => "trimRight",
             Self::Uppercase => "uppercase",
             Self::UrlDecode => "urlDecode",
-            Self::UrlDecodeUni => "urlDecodeUni",
+            Self::UrlDecodeUni | Self::UrlDecodeUniMapped => "urlDecodeUni",
             Self::UrlEncode => "urlEncode",
             Self::Utf8ToUnicode => "utf8toUnicode",
         }
@@ -260,7 +265,8 @@ impl Transformation {
             Self::TrimRight => trim_right::apply(&input),
             Self::Uppercase => uppercase::apply(&input),
             Self::UrlDecode => url_decode::apply(&input),
-            Self::UrlDecodeUni => url_decode_uni::apply(&input),
+            Self::UrlDecodeUni => url_decode_uni::apply(&input, false),
+            Self::UrlDecodeUniMapped => url_decode_uni::apply(&input, true),
             Self::UrlEncode => url_encode::apply(&input),
             Self::Utf8ToUnicode => utf8_to_unicode::apply(&input),
         };

@@ -221,3 +221,41 @@ fn an_exclusion_that_excludes_nothing_is_a_warning_at_its_place() {
     let found = mistakes.iter().find(|d| d.is_error()).unwrap();
     assert_eq!((found.place.unwrap().line, found.message.as_str()), (26, "unknown variable `ARG`"), "{mistakes:?}");
 }
+
+#[test]
+fn rules_that_can_do_nothing_are_warnings_at_their_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = [
+        "SecRuleEngine On",
+        "SecRule ARGS_POST:a \"@rx x\" \"id:1,phase:1,deny\"",
+        "SecRule &FILES \"@eq 0\" \"id:2,phase:1,pass\"",
+        "SecRule RESPONSE_HEADERS:a|RESPONSE_STATUS \"@rx x\" \"id:3,phase:2,pass\"",
+        "SecRule RESPONSE_BODY \"@rx x\" \"id:4,phase:4,deny\"",
+        "SecAction \"id:5,phase:3,pass,nolog,skipAfter:END\"",
+        "SecRule RESPONSE_STATUS \"@eq 500\" \"id:6,phase:3,pass\"",
+        "SecMarker END",
+        "SecRule RESPONSE_STATUS \"@eq 500\" \"id:7,phase:3,pass,tag:'own-tag'\"",
+        "SecRule ARGS:a \"@rx y\" \"id:8,phase:2,pass,ctl:ruleRemoveById=99,ctl:ruleRemoveTargetByTag=own-tg;ARGS:b\"",
+        "SecAction \"id:9,phase:5,pass,ctl:ruleRemoveByTag=own-tag\"",
+        "SecAction \"id:10,phase:2,allow:phase\"",
+        "SecRule ARGS \"@rx z\" \"id:11,phase:2,deny\"",
+    ];
+    let path = folder.path().join("own.conf");
+    fs::write(&path, rules.join("\n")).unwrap();
+    let found = portcullis::layers::inspection::check_rules(&portcullis::policy::RuleSetSource::Files(vec![path]));
+    let mut shown: Vec<String> = found.iter().map(|w| format!("{}: {} ({})", w.place.unwrap().line, w.message, w.help)).collect();
+    shown.sort_by_key(|line| line.split(':').next().unwrap().parse::<u32>().unwrap());
+    assert!(found.iter().all(|w| !w.is_error() && rules[w.place.unwrap().line - 1] == w.line_text), "{found:?}");
+    assert_eq!(
+        shown,
+        [
+            "2: this rule never matches: ARGS_POST is empty in phase 1 (write phase:2)",
+            "4: this rule never matches: RESPONSE_HEADERS is empty in phase 2 (write phase:3)",
+            "5: this rule never matches: the response body is not looked at (write SecResponseBodyAccess On, or set it with ctl)",
+            "7: this rule never runs: rule 5 ends the way to it (move it before that rule, or remove it)",
+            "10: this ctl does nothing: no rule has the id 99 (was it renumbered or removed?)",
+            "10: this ctl does nothing: no rule has a tag with `own-tg` (did you mean `own-tag`?)",
+            "13: this rule never runs: rule 10 ends the way to it (move it before that rule, or remove it)",
+        ]
+    );
+}

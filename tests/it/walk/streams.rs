@@ -1,8 +1,9 @@
 //! Promises about tunnels, limits on requests in flight, and clients that go away.
 
 use crate::backend::{Backend, Step, early, ok, script};
-use crate::gateway::{ALICE, Client, Gate, PATIENCE, ask, connect, connect_tls, get, open_site, run};
+use crate::gateway::{ALICE, Client, Gate, PATIENCE, ask, connect, connect_h2_with, connect_tls, get, open_site, run};
 use futures_util::{SinkExt as _, StreamExt as _};
+use http_body_util::BodyExt as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -116,6 +117,44 @@ fn a_tunnel_of_a_removed_user_ends() {
 }
 
 #[test]
+fn a_changed_require_reaches_the_tunnels_and_streams_that_were_there_before_the_reload() {
+    run(async {
+        let policy = |address, require: &str| {
+            format!(
+                "{}\n[[site.map]]\npath = \"/other\"\nto = \"app/other\"\n",
+                open_site(address, &format!("require = [\"{require}\"]\nupgrades = true"))
+            )
+        };
+        let tunnels = echo().await;
+        let gate = Gate::start(&policy(tunnels, "group staff"));
+        let (mut socket, _) = client_async(handshake("ws://app.test/t", true), connect(gate.plain).await.stream).await.unwrap();
+        // Still allowed by another line: the tunnel goes on past several looks at it.
+        gate.reload(&policy(tunnels, "group admins")).unwrap();
+        tokio::time::sleep(2 * portcullis::limits::TUNNEL_CHECK_INTERVAL).await;
+        socket.send(Message::text("still here")).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        gate.reload(&policy(tunnels, "user bob")).unwrap();
+        let ended =
+            tokio::time::timeout(portcullis::limits::REMOVED_USER_TUNNEL_TIMEOUT, async { while let Some(Ok(_)) = socket.next().await {} });
+        ended.await.expect("the tunnel goes on");
+        tunnel_end(&gate, "/t").await;
+
+        let head = Step::Send(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nabc".into());
+        let backend = Backend::start(move |_| script([head.clone(), Step::Wait(Duration::from_secs(30))])).await;
+        let gate = Gate::start(&policy(backend.address, "group staff"));
+        let mut client = connect(gate.plain).await;
+        client.send(format!("GET /s HTTP/1.1\r\nHost: app.test\r\n{ALICE}\r\n")).await;
+        client.head().await.unwrap();
+        // The map itself goes, and with it who may use it.
+        let other = policy(backend.address, "group staff").replace("path = \"/\"", "path = \"/elsewhere/\"");
+        gate.reload(&other).unwrap();
+        let record =
+            tokio::time::timeout(portcullis::limits::REMOVED_USER_TUNNEL_TIMEOUT, gate.record("/s")).await.expect("the stream goes on");
+        assert_eq!(record["http"]["response"]["ended"], "cut");
+    });
+}
+
+#[test]
 fn a_granted_upgrade_that_was_not_asked_for_is_502() {
     run(async {
         let backend =
@@ -177,6 +216,27 @@ fn a_client_that_hangs_up_leaves_a_record_wherever_it_was() {
         gate.record("/upload").await;
         // The backends are not kept waiting either.
         backend.wait_for_open(0).await;
+    });
+}
+
+#[test]
+fn an_http_2_client_that_opens_no_window_holds_a_response_no_longer_than_the_write_timeout() {
+    run(async {
+        let backend = Backend::start(|_| ok(&"x".repeat(100_000))).await;
+        let gate = Gate::start(&format!("[limits]\nwrite_timeout_seconds = 1\n{}", open_site(backend.address, "")));
+        for (window, path) in [(0, "/none"), (1, "/one"), (40_000, "/some")] {
+            let mut client = connect_h2_with(gate.tls, "app.test", Some(window)).await;
+            let held = client.begin(&format!("https://app.test{path}")).await;
+            gate.record(path).await;
+            tokio::time::sleep(Duration::from_millis(2500)).await;
+            // Reading on opens the window, and comes too late.
+            assert!(held.into_body().collect().await.is_err(), "{path}");
+            // Only the stream has ended.
+            let head = hyper::Request::head("https://app.test/head").body(Default::default()).unwrap();
+            assert_eq!(client.send(head).await.0, 200, "{path}");
+        }
+        let mut reader = connect_h2_with(gate.tls, "app.test", Some(10_000)).await;
+        assert_eq!(reader.get("https://app.test/read", &[]).await.2.len(), 100_000);
     });
 }
 

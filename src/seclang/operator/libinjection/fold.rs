@@ -15,6 +15,9 @@ pub(super) struct Folded {
     pub(super) read: usize,
     /// MySQL may read the value in another way.
     pub(super) differs: bool,
+    /// How often folding looked at tokens: a fixed number of times for each.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the test of linear work reads it"))]
+    pub(super) looks: usize,
 }
 
 impl Folded {
@@ -55,6 +58,7 @@ struct Folder<'a> {
     /// the start means from here, so that a long list costs the same for each of its tokens.
     settled: usize,
     more: bool,
+    looks: usize,
     /// The comment read last, if no token came behind it.
     comment: Option<Token>,
 }
@@ -62,10 +66,10 @@ struct Folder<'a> {
 /// Reads and folds a value.
 pub(super) fn fold(value: &[u8], context: Context) -> Folded {
     let lexer = Lexer::new(value, context);
-    let mut folder = Folder { lexer, tokens: [Token::default(); 8], filled: 0, left: 0, settled: 0, more: true, comment: None };
+    let mut folder = Folder { lexer, tokens: [Token::default(); 8], filled: 0, left: 0, settled: 0, more: true, comment: None, looks: 0 };
     let length = folder.run();
-    let Folder { lexer, tokens, .. } = folder;
-    Folded { tokens, length, read: lexer.tokens, differs: lexer.differs }
+    let Folder { lexer, tokens, looks, .. } = folder;
+    Folded { tokens, length, read: lexer.tokens, differs: lexer.differs, looks }
 }
 
 impl Folder<'_> {
@@ -74,6 +78,7 @@ impl Folder<'_> {
             return 0;
         }
         loop {
+            self.looks += 1;
             self.restart_lists();
             if !self.more || self.left >= SHAPE_TOKENS {
                 self.left = self.filled;

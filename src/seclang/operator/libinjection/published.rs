@@ -100,3 +100,35 @@ fn tokens_of_html_are_as_published() {
         std::iter::from_fn(|| html.next()).flat_map(line).collect()
     });
 }
+
+#[test]
+fn folding_looks_at_each_token_a_fixed_number_of_times() {
+    let seeds = [
+        "1+",
+        "1 or ",
+        ")",
+        "((",
+        "1,-1,",
+        "'' ",
+        "a.b.",
+        "or.",
+        "select.",
+        "{a ",
+        "in (",
+        "not ",
+        "x::int ",
+        "1,(2)",
+        "collate a_b ",
+        ";if ",
+        "\\1 ",
+    ];
+    for opening in ["", "1 ", "a:b ", "(select "] {
+        for seed in seeds {
+            let value: Vec<u8> = opening.bytes().chain(seed.bytes().cycle()).take(20_000).collect();
+            for context in [BARE, Context { quote: 0, mysql: true }, Context { quote: b'\'', mysql: false }] {
+                let folded = fold(&value, context);
+                assert!(folded.looks <= 8 * (folded.read + 8), "{opening:?} {seed:?}: {} looks at {} tokens", folded.looks, folded.read);
+            }
+        }
+    }
+}

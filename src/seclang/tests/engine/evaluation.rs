@@ -246,6 +246,23 @@ fn a_variable_loses_a_part_of_its_value_with_time() {
     assert_eq!(visit(500, b"/"), ["0", "0", "2"], "never below zero");
 }
 
+#[test]
+fn a_pattern_that_hits_its_step_limit_is_an_engine_error_and_no_verdict() {
+    let set = rules(r#"SecRule ARGS:q "@rx ^(a|aa)+\1!$" "id:1,phase:2,deny""#);
+    let long = format!("/?q={}", "a".repeat(4_000));
+    let tx = get(&set, Some(Mode::Block), &long, &[]);
+    assert_eq!(tx.errors().iter().map(|one| (one.rule_id, one.cause)).collect::<Vec<_>>(), [(Some(1), Cause::Operator)]);
+    assert_eq!((ids(&tx), tx.intervention()), (vec![], None), "on_error decides, not the rule");
+    assert!(get(&set, Some(Mode::Block), "/?q=aa!", &[]).errors().is_empty());
+}
+
+#[test]
+fn the_unicode_map_holds_for_all_rules() {
+    let rule = "SecRule QUERY_STRING \"@contains img\" \"id:1,phase:1,pass,t:none,t:urlDecodeUni\"\n";
+    assert_eq!(ids(&tx(rule, "/?%u0131mg")), []);
+    assert_eq!(ids(&tx(&format!("{rule}SecUnicodeMapFile unicode.mapping 20127\n"), "/?%u0131mg")), [1]);
+}
+
 /// A database with one network.
 #[derive(Debug)]
 struct Countries;

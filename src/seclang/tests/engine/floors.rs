@@ -26,6 +26,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("manual", 31),
     ("ruleset", 40),
     ("exclusion", 45),
+    ("lint", 45),
     ("compile", 50),
     ("transaction", 50),
     ("evaluate", 60),
