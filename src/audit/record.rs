@@ -1,5 +1,6 @@
 //! The audit record of one request, as plain data: layers fill it in, the writer makes one JSON line of it.
 
+use super::sanitise::SanitisedName;
 use crate::clock::Moment;
 use crate::message::{EventId, Peer};
 use crate::refusal::Layer;
@@ -293,6 +294,8 @@ pub struct Record {
     pub would: Option<Would>,
     /// The rules that matched, in order.
     pub rules: Vec<RuleMatch>,
+    /// What rules said must not be shown: the lower-case action, and the parameter, header or variable it names.
+    pub sanitised: Vec<SanitisedName>,
     /// The backend.
     pub upstream: Option<UpstreamOutcome>,
     /// The status the client got; `None` when it got none.
@@ -341,6 +344,7 @@ impl Record {
             score: None,
             would: None,
             rules: Vec::new(),
+            sanitised: Vec::new(),
             upstream: None,
             status: None,
             response_bytes: 0,

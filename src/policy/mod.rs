@@ -8,6 +8,7 @@ pub use file::{Loaded, load, parse};
 pub use require::Require;
 pub use rules::{CrsFiles, Exclusion, Expiry, Marked, RuleChoice};
 
+use crate::audit::JsonPath;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -126,6 +127,8 @@ pub struct Audit {
     pub redact_parameters: Vec<String>,
     /// Names of headers whose values are redacted, lower case; Authorization and cookies always are.
     pub redact_headers: Vec<String>,
+    /// Paths in JSON texts whose values are redacted.
+    pub redact_json_paths: Vec<JsonPath>,
     /// Write unknown user names plain instead of as a keyed hash.
     pub dangerously_record_unknown_users: bool,
 }

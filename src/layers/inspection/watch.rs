@@ -274,6 +274,7 @@ impl Watched {
         record.would = state.transaction.would_intervene().map(would);
         record.score = state.transaction.score();
         record.rules = state.transaction.matches().iter().filter(|m| m.log).take(RECORD_RULES_MAX).map(rule_match).collect();
+        record.sanitised = state.transaction.sanitised().to_vec();
         if !state.transaction.errors().is_empty() {
             record.notes.push("engine_error");
         }
