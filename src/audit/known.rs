@@ -45,6 +45,7 @@ impl Known {
     }
 
     /// [`Redactor::secret_header`], asked once for each of our own names.
+    #[allow(clippy::ptr_arg, reason = "a name that is borrowed is one of ours and lives for ever; a &str does not tell")]
     pub(super) fn secret_header(&mut self, redactor: &Redactor, name: &Cow<'static, str>) -> bool {
         let Cow::Borrowed(name) = name else { return redactor.secret_header(name) };
         if let Some((_, secret)) = self.names.iter().find(|(known, _)| std::ptr::eq(*known, *name)) {

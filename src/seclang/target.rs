@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::body::xml::Path;
 use crate::diagnostic::Problem;
 use crate::operator::{Matched, Rx};
@@ -88,6 +90,25 @@ impl Target {
             },
         };
         Some(Target { variable: text.variable, counted: text.counted, selector })
+    }
+
+    /// The name of a count, as the rule spells it: `&ARGS:a`.
+    pub(crate) fn counted_name(&self) -> Bytes {
+        let name = self.variable.name();
+        let text = match &self.selector {
+            Some(Selector::Name(selector)) => format!("&{name}:{}", String::from_utf8_lossy(selector)),
+            Some(Selector::Pattern(_, pattern)) => format!("&{name}:/{pattern}/"),
+            _ => format!("&{name}"),
+        };
+        text.into()
+    }
+
+    /// The name of a value that a rule names: `TX:a`, `REQUEST_METHOD`.
+    pub(crate) fn full_name(&self) -> Bytes {
+        match &self.selector {
+            Some(Selector::Name(selector)) => Bytes::from([self.variable.name().as_bytes(), b":", selector].concat()),
+            _ => Bytes::from_static(self.variable.name().as_bytes()),
+        }
     }
 
     /// Whether this target, used as an exclusion, leaves out the value `name` of `variable`.

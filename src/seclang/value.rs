@@ -1,6 +1,7 @@
 //! Values as rules see them: named ranges into buffers the transaction owns, and tables whose names ignore case.
 
-use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 
@@ -23,11 +24,17 @@ impl Entry {
     }
 }
 
-/// Named values with case-insensitive names, in the order of the lower-cased names: TX and the persistent collections.
+/// Named values with case-insensitive names: TX and the persistent collections. They are found by a hash of the name and listed in
+/// the order of the lower-cased names.
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    entries: BTreeMap<Bytes, Entry>,
+    entries: Vec<Entry>,
+    /// Twice as many places as entries at least, a power of two: hash and place in `entries`, searched from the hash on.
+    index: Vec<Option<(u32, u32)>>,
 }
+
+/// Places of the smallest index.
+const INDEX_MIN: usize = 32;
 
 impl Table {
     /// The value of a name.
@@ -37,36 +44,161 @@ impl Table {
 
     /// The entry of a name, with the name as it was spelled first.
     pub fn entry(&self, name: &[u8]) -> Option<&Entry> {
-        if name.iter().any(u8::is_ascii_uppercase) {
-            return self.entries.get(name.to_ascii_lowercase().as_slice());
-        }
-        self.entries.get(name)
+        let (_, place) = self.find(name)?;
+        self.entries.get(place)
     }
 
     /// Sets a value. False when the table is full (`capacity` entries) and the name is new.
     #[must_use]
     pub fn set(&mut self, name: &[u8], value: Value, capacity: usize) -> bool {
-        let key = name.to_ascii_lowercase();
-        if let Some(entry) = self.entries.get_mut(key.as_slice()) {
-            entry.value = value;
+        if self.replace(name, &value) {
             return true;
         }
-        if self.entries.len() >= capacity {
-            return false;
+        self.insert(|| Bytes::copy_from_slice(name), value, capacity)
+    }
+
+    /// The same with a name that can be shared.
+    #[must_use]
+    pub(crate) fn set_shared(&mut self, name: &Bytes, value: Value, capacity: usize) -> bool {
+        if self.replace(name, &value) {
+            return true;
         }
-        self.entries.insert(key.into(), Entry::new(name.to_vec(), value));
-        true
+        self.insert(|| name.clone(), value, capacity)
     }
 
     /// Removes a name.
     pub fn remove(&mut self, name: &[u8]) {
-        self.entries.remove(name.to_ascii_lowercase().as_slice());
+        let Some((at, place)) = self.find(name) else { return };
+        self.entries.swap_remove(place);
+        self.vacate(at);
+        // The last entry has taken the free place.
+        if let Some(moved) = self.entries.get(place) {
+            let hash = hash(&moved.name);
+            let last = self.entries.len() as u32;
+            let mut at = hash as usize;
+            while let Some(slot) = self.slot_mut(at) {
+                match slot {
+                    Some((_, entry)) if *entry == last => {
+                        *entry = place as u32;
+                        return;
+                    }
+                    None => return,
+                    Some(_) => at += 1,
+                }
+            }
+        }
     }
 
     /// All entries, by lower-cased name.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.entries.values()
+        self.matching(|_| true)
     }
+
+    /// Those entries whose names are wanted, by lower-cased name.
+    pub(crate) fn matching(&self, wanted: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = &Entry> {
+        let mut entries: Vec<&Entry> = self.entries.iter().filter(|entry| wanted(&entry.name)).collect();
+        let lower = |byte: &u8| byte.to_ascii_lowercase();
+        entries.sort_by(|a, b| a.name.iter().map(lower).cmp(b.name.iter().map(lower)));
+        entries.into_iter()
+    }
+
+    fn replace(&mut self, name: &[u8], value: &Value) -> bool {
+        let Some((_, place)) = self.find(name) else { return false };
+        if let Some(entry) = self.entries.get_mut(place) {
+            entry.value = value.clone();
+        }
+        true
+    }
+
+    fn insert(&mut self, name: impl FnOnce() -> Bytes, value: Value, capacity: usize) -> bool {
+        if self.entries.len() >= capacity {
+            return false;
+        }
+        self.entries.push(Entry { name: name(), value });
+        if self.entries.len() * 2 > self.index.len() {
+            self.index = vec![None; (self.index.len() * 2).max(INDEX_MIN)];
+            for place in 0..self.entries.len() {
+                self.file(place);
+            }
+        } else {
+            self.file(self.entries.len() - 1);
+        }
+        true
+    }
+
+    /// Puts an entry into the index.
+    fn file(&mut self, place: usize) {
+        let Some(hash) = self.entries.get(place).map(|entry| hash(&entry.name)) else { return };
+        let mut at = hash as usize;
+        while let Some(slot) = self.slot_mut(at) {
+            if slot.is_none() {
+                *slot = Some((hash, place as u32));
+                return;
+            }
+            at += 1;
+        }
+    }
+
+    /// Where in the index a name is, and its entry.
+    fn find(&self, name: &[u8]) -> Option<(usize, usize)> {
+        if self.index.is_empty() {
+            return None;
+        }
+        let hash = hash(name);
+        let mut at = hash as usize;
+        loop {
+            at &= self.index.len() - 1;
+            let (known, place) = (*self.index.get(at)?)?;
+            let entry = self.entries.get(place as usize)?;
+            if known == hash && entry.name.eq_ignore_ascii_case(name) {
+                return Some((at, place as usize));
+            }
+            at += 1;
+        }
+    }
+
+    /// Empties a place of the index and moves up what was pushed on by it.
+    fn vacate(&mut self, at: usize) {
+        let mask = self.index.len().wrapping_sub(1);
+        let (mut free, mut next) = (at, at + 1);
+        loop {
+            next &= mask;
+            let Some(Some((hash, place))) = self.index.get(next).copied() else { break };
+            // It may move where it would still be found: not before the place its hash names.
+            let distance = |to: usize| to.wrapping_sub(hash as usize) & mask;
+            if distance(free) <= distance(next) {
+                if let Some(slot) = self.index.get_mut(free) {
+                    *slot = Some((hash, place));
+                }
+                free = next;
+            }
+            next += 1;
+        }
+        if let Some(slot) = self.index.get_mut(free) {
+            *slot = None;
+        }
+    }
+
+    fn slot_mut(&mut self, at: usize) -> Option<&mut Option<(u32, u32)>> {
+        let mask = self.index.len().wrapping_sub(1);
+        self.index.get_mut(at & mask)
+    }
+}
+
+/// A hash that is the same for all cases of a name's letters. Its key differs from process to process, so that nobody can choose names
+/// that collide.
+fn hash(name: &[u8]) -> u32 {
+    static KEY: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0) | 1);
+    const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
+    let mut state = *KEY ^ name.len() as u64;
+    let mut mix = |eight: u64| {
+        state = (state ^ (eight | 0x2020_2020_2020_2020)).wrapping_mul(SPREAD);
+        state ^= state >> 29;
+    };
+    let (eights, rest) = name.as_chunks::<8>();
+    eights.iter().for_each(|eight| mix(u64::from_le_bytes(*eight)));
+    mix(rest.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)));
+    (state.wrapping_mul(SPREAD) >> 32) as u32
 }
 
 /// Reads a number the way C's `atoi` does: blanks, a sign, digits, and whatever follows is ignored; nothing readable is zero.
@@ -84,6 +216,8 @@ pub fn integer(text: &[u8]) -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     #[test]
@@ -95,6 +229,29 @@ mod tests {
         assert_eq!(table.get(b"sCore").map(|v| v.as_ref()), Some(&b"2"[..]));
         table.remove(b"score");
         assert!(table.get(b"score").is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_table_is_a_sorted_map_of_lower_cased_names(steps in proptest::collection::vec(("[a-cA-C]{0,2}|[a-z]{9}|.{0,3}", 0..4_u8), 0..120)) {
+            let (mut table, mut model) = (Table::default(), BTreeMap::<Vec<u8>, (Vec<u8>, u8)>::new());
+            for (number, (name, action)) in steps.iter().enumerate() {
+                let (name, lower) = (name.as_bytes(), name.as_bytes().to_ascii_lowercase());
+                if *action == 0 {
+                    table.remove(name);
+                    model.remove(&lower);
+                } else {
+                    assert!(table.set(name, Bytes::from(vec![number as u8]), usize::MAX));
+                    model.entry(lower).or_insert_with(|| (name.to_vec(), 0)).1 = number as u8;
+                }
+                for (lower, (_, value)) in &model {
+                    assert_eq!(table.get(lower).map(|found| found.as_ref()), Some(&[*value][..]));
+                }
+                assert_eq!(table.get(b"never there"), None);
+            }
+            let listed: Vec<(Vec<u8>, u8)> = table.iter().map(|entry| (entry.name.to_vec(), entry.value[0])).collect();
+            assert_eq!(listed, model.into_values().collect::<Vec<_>>());
+        }
     }
 
     #[test]

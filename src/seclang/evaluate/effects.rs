@@ -72,10 +72,10 @@ impl Transaction {
             },
         };
         let stored = match change {
-            Change::Set(name, value) => table.set(&name, value, limits::COLLECTION_VARIABLES_MAX),
+            Change::Set(name, value) => table.set_shared(&name, value, limits::COLLECTION_VARIABLES_MAX),
             Change::Add(name, difference) => {
                 let before = table.get(&name).map_or(0, |value| integer(value));
-                table.set(&name, before.saturating_add(difference).max(0).to_string().into(), limits::COLLECTION_VARIABLES_MAX)
+                table.set_shared(&name, before.saturating_add(difference).max(0).to_string().into(), limits::COLLECTION_VARIABLES_MAX)
             }
             Change::Remove(name) => {
                 table.remove(&name);

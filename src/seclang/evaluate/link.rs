@@ -10,7 +10,6 @@ use crate::collections::Collections;
 use crate::limits;
 use crate::operator::{Captures, Matched, Need, Operator, Rx};
 use crate::ruleset::{Check, Link, Test};
-use crate::target::{Selector, Target};
 use crate::transaction::Transaction;
 use crate::transform::Transformation;
 use crate::value::Entry;
@@ -74,7 +73,7 @@ impl Transaction {
             let excluded = |name: &[u8]| link.excluded.iter().chain(&removed).any(|one| one.excludes(target.variable, name));
             entries.retain(|entry| !excluded(&entry.name));
             if target.counted {
-                values.push(Seen { name: counted_name(target), value: entries.len().to_string().into() });
+                values.push(Seen { name: target.counted_name(), value: entries.len().to_string().into() });
             } else {
                 let named = entries.into_iter().map(|entry| Seen { name: full_name(target.variable, &entry.name), value: entry.value });
                 values.extend(named);
@@ -185,7 +184,7 @@ impl Transaction {
         for (index, name) in NAMES.iter().enumerate() {
             match captures.get(index) {
                 Some(value) => {
-                    let _ = self.state.tx.set(name, Bytes::copy_from_slice(value), usize::MAX);
+                    let _ = self.state.tx.set_shared(&Bytes::from_static(name), Bytes::copy_from_slice(value), usize::MAX);
                 }
                 None => self.state.tx.remove(name),
             }
@@ -243,14 +242,4 @@ pub(super) fn full_name(variable: Variable, name: &Bytes) -> Bytes {
         return Bytes::from([variable.name().as_bytes(), b":", name].concat());
     }
     Bytes::from_static(variable.name().as_bytes())
-}
-
-pub(super) fn counted_name(target: &Target) -> Bytes {
-    let name = target.variable.name();
-    let text = match &target.selector {
-        Some(Selector::Name(selector)) => format!("&{name}:{}", String::from_utf8_lossy(selector)),
-        Some(Selector::Pattern(_, pattern)) => format!("&{name}:/{pattern}/"),
-        _ => format!("&{name}"),
-    };
-    text.into()
 }

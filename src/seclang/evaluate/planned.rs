@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::Run;
-use super::link::{Answer, counted_name, full_name};
+use super::link::{Answer, full_name};
 use crate::collections::Collections;
 use crate::limits;
 use crate::operator::Matched;
@@ -21,7 +21,7 @@ impl Transaction {
             return;
         }
         let book = &rules.plan.books[book_of(phase)];
-        let mut sight = std::mem::take(&mut self.sight);
+        let mut sight = self.sight.take().unwrap_or_else(Sight::reused);
         sight.begin(book_of(phase), book, self.head);
         let mut skip = 0_usize;
         let mut at = 0;
@@ -49,7 +49,7 @@ impl Transaction {
                 break;
             }
         }
-        self.sight = sight;
+        self.sight = Some(sight);
     }
 
     /// Runs all links; true where the last one matched.
@@ -63,9 +63,9 @@ impl Transaction {
                     let place = Place { number, link, test, last: number == last };
                     self.columns(&mut run, &place, columns, planned, collections)
                 }
-                (Some(Way::Single), Some(test)) if number > 0 || !self.state.removed_targets.contains_key(&index) => {
+                (Some(Way::Single(name)), Some(test)) if number > 0 || !self.state.removed_targets.contains_key(&index) => {
                     let place = Place { number, link, test, last: number == last };
-                    self.single(&mut run, &place, collections)
+                    self.single(&mut run, &place, name, collections)
                 }
                 _ => self.link(&mut run, number, link, number == last, collections),
             };
@@ -113,8 +113,10 @@ impl Transaction {
         self.burn(values);
         for (target, units) in place.link.targets.iter().zip(&columns.targets) {
             for unit in units {
-                let sought = Sought { target, unit: *unit, bit: columns.bit, removed: &removed };
-                match self.unit(run, place, &sought, book, sight, collections) {
+                let column = book.units.get(*unit as usize).map_or(u32::MAX, |unit| unit.column);
+                let picked = Sight::is_picked(book, *unit);
+                let sought = Sought { target, unit: *unit, column, picked, bit: columns.bit, removed: &removed };
+                match self.unit(run, place, &sought, (book, sight), collections) {
                     Outcome::None => {}
                     Outcome::Matched => matched = true,
                     Outcome::Over(found) => return matched || found,
@@ -124,43 +126,46 @@ impl Transaction {
         matched
     }
 
-    /// One unit of a link: every value of its column.
+    /// One unit of a link: the values of its column that the operator may match.
     fn unit(
         &mut self,
         run: &mut Run<'_>,
         place: &Place<'_>,
         sought: &Sought<'_>,
-        book: &Book,
-        sight: &Sight,
+        (book, sight): (&Book, &Sight),
         collections: &mut dyn Collections,
     ) -> Outcome {
-        let mut outcome = Outcome::None;
-        let picked = Sight::is_picked(book, sought.unit);
-        let column = book.units.get(sought.unit as usize).map_or(u32::MAX, |unit| unit.column);
-        for index in 0..sight.count(book, sought.unit) {
-            let stages = if place.link.multi_match {
-                stages(book, sight, sought.unit, index)
-            } else {
-                Stages::one(sight.text(book, sought.unit, index))
-            };
-            if sought.bit.is_some_and(|bit| !stages.texts().iter().any(|text| sight.text_may_match(*text, bit))) {
-                continue;
+        let mut matched = false;
+        if place.link.multi_match {
+            let mut wanted = vec![false; sight.count(book, sought.unit) as usize];
+            for unit in path(book, sought.unit) {
+                for (index, _) in sight.candidates(book, unit, sought.bit) {
+                    wanted[index as usize] = true;
+                }
             }
-            let Some((name, _)) = sight.entry(self, book, column, index) else { continue };
-            if !picked && sought.target.selector.as_ref().is_some_and(|selector| !selector.picks(name))
-                || excluded(place.link, sought, name)
-            {
-                continue;
+            let wanted = (0_u32..).zip(wanted).filter(|(_, wanted)| *wanted);
+            for (index, _) in wanted {
+                for text in stages(book, sight, sought.unit, index) {
+                    if sought.bit.is_some_and(|bit| !sight.text_may_match(book, text, bit)) {
+                        continue;
+                    }
+                    match self.text(run, place, sought, (book, sight), (index, text), collections) {
+                        Outcome::None => {}
+                        Outcome::Matched => matched = true,
+                        Outcome::Over(found) => return Outcome::Over(found || matched),
+                    }
+                }
             }
-            for text in stages.texts() {
-                match self.text(run, place, sought, (book, sight), (column, index, *text), collections) {
+        } else {
+            for (index, text) in sight.candidates(book, sought.unit, sought.bit) {
+                match self.text(run, place, sought, (book, sight), (index, text), collections) {
                     Outcome::None => {}
-                    Outcome::Matched => outcome = Outcome::Matched,
-                    Outcome::Over(found) => return Outcome::Over(found || matches!(outcome, Outcome::Matched)),
+                    Outcome::Matched => matched = true,
+                    Outcome::Over(found) => return Outcome::Over(found || matched),
                 }
             }
         }
-        outcome
+        if matched { Outcome::Matched } else { Outcome::None }
     }
 
     /// One text of a value.
@@ -170,11 +175,13 @@ impl Transaction {
         place: &Place<'_>,
         sought: &Sought<'_>,
         (book, sight): (&Book, &Sight),
-        (column, index, text): (u32, u32, u32),
+        (index, text): (u32, u32),
         collections: &mut dyn Collections,
     ) -> Outcome {
         let Place { link, test, .. } = *place;
-        if sought.bit.is_some_and(|bit| !sight.text_may_match(text, bit)) {
+        let Some((name, _)) = sight.entry(self, book, sought.column, index) else { return Outcome::None };
+        let misses = |selector: &Selector| !sought.picked && !selector.picks(name);
+        if sought.target.selector.as_ref().is_some_and(misses) || excluded(link, sought, name) {
             return Outcome::None;
         }
         // Most answers are no: that is found out without keeping anything.
@@ -192,29 +199,32 @@ impl Transaction {
             Some(Answer::No) => return Outcome::None,
             Some(Answer::Yes(captured)) => captured,
         };
-        let name = sight.entry(self, book, column, index).map(|(name, _)| full_name(sought.target.variable, name)).unwrap_or_default();
+        let name =
+            sight.entry(self, book, sought.column, index).map(|(name, _)| full_name(sought.target.variable, name)).unwrap_or_default();
         self.matched(run, place, (name, value, captured), collections)
     }
 
     /// A link with a count, a variable of TX or a scalar that rules change.
-    fn single(&mut self, run: &mut Run<'_>, place: &Place<'_>, collections: &mut dyn Collections) -> bool {
+    fn single(&mut self, run: &mut Run<'_>, place: &Place<'_>, name: &Bytes, collections: &mut dyn Collections) -> bool {
         let Place { link, test, .. } = *place;
         let Some(target) = link.targets.first() else { return false };
-        let (name, value) = if target.counted {
+        let (spelled, value) = if target.counted {
             let mut digits = Digits::default();
             let count = digits.write(self.count(target).unwrap_or_else(|| self.pick(target).len()));
             if is_no(test, count) {
                 return false;
             }
-            (None, Bytes::copy_from_slice(count))
-        } else if let (Variable::Tx, Some(Selector::Name(name))) = (target.variable, &target.selector) {
-            match self.state.tx.entry(name) {
-                Some(entry) if !is_no(test, &entry.value) => (Some(entry.name.clone()), entry.value.clone()),
+            (None, short_number(count))
+        } else if let (Variable::Tx, Some(Selector::Name(sought))) = (target.variable, &target.selector) {
+            match self.state.tx.entry(sought) {
+                Some(entry) if !is_no(test, &entry.value) => {
+                    (Some(&entry.name).filter(|own| ***own != **sought).cloned(), entry.value.clone())
+                }
                 _ => return false,
             }
         } else {
             match self.scalar(target.variable) {
-                Some(value) if !is_no(test, &value) => (Some(Bytes::new()), value),
+                Some(value) if !is_no(test, &value) => (None, value),
                 _ => return false,
             }
         };
@@ -222,7 +232,7 @@ impl Transaction {
             None | Some(Answer::No) => return false,
             Some(Answer::Yes(captured)) => captured,
         };
-        let name = name.map_or_else(|| counted_name(target), |name| full_name(target.variable, &name));
+        let name = spelled.map_or_else(|| name.clone(), |own| full_name(target.variable, &own));
         self.matched(run, place, (name, value, captured), collections);
         true
     }
@@ -266,6 +276,9 @@ struct Place<'a> {
 struct Sought<'a> {
     target: &'a Target,
     unit: u32,
+    column: u32,
+    /// The column's values are those that the selector picks already.
+    picked: bool,
     bit: Option<u32>,
     removed: &'a [Target],
 }
@@ -287,32 +300,27 @@ fn is_no(test: &Test, value: &[u8]) -> bool {
     matches!((operator.matches(value, None, None), test.negated), (Matched::No, false) | (Matched::Yes, true))
 }
 
-/// The texts of a value that a link looks at: one, or with `multiMatch` every one that differs from the one before.
-struct Stages {
-    one: [u32; 1],
-    many: Vec<u32>,
+/// A unit and those that its chain passes through, up to the column itself.
+fn path(book: &Book, unit: u32) -> impl Iterator<Item = u32> {
+    let parent = |unit: &u32| book.units.get(*unit as usize)?.step.as_ref().map(|step| step.parent);
+    std::iter::successors(Some(unit), parent)
 }
 
-impl Stages {
-    fn one(text: u32) -> Self {
-        Stages { one: [text], many: Vec::new() }
-    }
-
-    fn texts(&self) -> &[u32] {
-        if self.many.is_empty() { &self.one } else { &self.many }
-    }
+/// The texts of a value that `multiMatch` looks at: every one that differs from the one before.
+fn stages(book: &Book, sight: &Sight, unit: u32, index: u32) -> Vec<u32> {
+    let mut texts: Vec<u32> = path(book, unit).map(|unit| sight.text(book, unit, index)).collect();
+    texts.reverse();
+    texts.dedup();
+    texts
 }
 
-fn stages(book: &Book, sight: &Sight, unit: u32, index: u32) -> Stages {
-    let mut many = vec![sight.text(book, unit, index)];
-    let mut at = unit;
-    while let Some(step) = book.units.get(at as usize).and_then(|unit| unit.step.as_ref()) {
-        at = step.parent;
-        many.push(sight.text(book, at, index));
+/// Counts are mostly small.
+fn short_number(digits: &[u8]) -> Bytes {
+    match digits {
+        b"0" => Bytes::from_static(b"0"),
+        b"1" => Bytes::from_static(b"1"),
+        _ => Bytes::copy_from_slice(digits),
     }
-    many.reverse();
-    many.dedup();
-    Stages { one: [0], many }
 }
 
 /// A number in digits, without allocation.

@@ -1,6 +1,6 @@
 //! From a pattern to what every match of it holds.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
@@ -19,6 +19,9 @@ const TEXT_BYTES_MAX: usize = 24;
 
 /// Most bytes of a class that is taken apart into texts.
 const CLASS_TEXTS_MAX: usize = 12;
+
+/// A text that goes on in so many ways stands for all of them.
+const WAYS_MAX: usize = 6;
 
 /// A class with more bytes than this says nothing.
 const CLASS_BYTES_MAX: u32 = 220;
@@ -57,10 +60,29 @@ impl Part {
 
     fn into_clauses(self) -> Vec<Clause> {
         match self.texts {
-            Some(texts) => Part::clauses(Clause::any(texts).into_iter().collect()).clauses,
+            Some(texts) => Part::clauses(Clause::any(collapsed(texts)).into_iter().collect()).clauses,
             None => self.clauses,
         }
     }
+}
+
+/// Where a text goes on in many ways, the text alone: a word with one of twelve blanks and signs behind it is not twelve texts.
+fn collapsed(mut texts: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    for _ in 0..3 {
+        let mut ways = HashMap::<Vec<u8>, usize>::new();
+        for text in &texts {
+            *ways.entry(text.get(..text.len().saturating_sub(1)).unwrap_or_default().to_vec()).or_default() += 1;
+        }
+        for text in &mut texts {
+            let stem = text.get(..text.len().saturating_sub(1)).unwrap_or_default();
+            if stem.len() >= 3 && ways.get(stem).is_some_and(|ways| *ways >= WAYS_MAX) {
+                text.pop();
+            }
+        }
+        texts.sort();
+        texts.dedup();
+    }
+    texts
 }
 
 fn part(hir: &Hir) -> Part {

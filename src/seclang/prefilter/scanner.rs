@@ -1,10 +1,13 @@
 //! Looks for the clauses of all operators in one pass over a value.
 //!
-//! Of each text the rarest three bytes (of two-byte texts both) are looked for in a bitmap that fits into the first-level cache;
-//! where they are found, the text itself is compared. Bytes are collected as marks, one for each kind of byte that the clauses tell apart.
+//! Of each text the rarest three bytes are looked for in a bitmap that fits into the first-level cache; where they are found, the text
+//! itself is compared. Texts of two bytes have numbers, which are collected without a comparison. Bytes are collected as marks, one for
+//! each kind of byte that the clauses tell apart.
+
+use std::collections::BTreeMap;
 
 use super::requirement::{Clause, Requirement};
-use super::weight::{by_chance, literal};
+use super::weight::{by_chance, three};
 
 /// Clauses of an operator that are looked for: more hardly ever decide.
 const SLOTS: usize = 3;
@@ -17,6 +20,9 @@ const KINDS_MAX: usize = 96;
 
 /// Lengths that are told apart; the last stands for all longer ones.
 const LENGTHS: usize = 64;
+
+/// Texts of two bytes that have a number of their own; zero is none, and those that are left share the last.
+const PAIRS_MAX: usize = 255;
 
 /// Bits of the bitmap of three-byte keys.
 const KEYS: usize = 1 << 16;
@@ -31,7 +37,7 @@ pub(crate) struct Scanner {
     width: usize,
     /// For each byte its kind's mark and the caller's.
     marks: Box<[Marks; 256]>,
-    /// For each byte its number among 64 in keys.
+    /// For each byte its number among 128 in keys.
     folds: Box<[u8; 256]>,
     /// Slots and words that the bytes of a kind fulfil.
     kinds: Vec<Box<[u64]>>,
@@ -41,6 +47,10 @@ pub(crate) struct Scanner {
     lengths: Vec<Box<[u64]>>,
     /// Operators of which nothing is known for values longer than that.
     endless: Vec<(usize, u32)>,
+    /// For two folded bytes the number of their text.
+    pairs: Box<[u8; 128 * 128]>,
+    /// What the texts of two bytes fulfil, by their number.
+    pair_fulfils: Vec<Box<[(u32, u64)]>>,
     keys: Box<[u64; KEYS / 64]>,
     /// For each word of `keys` the number of bits before it: with those below a bit the index into `buckets`.
     ranks: Vec<u32>,
@@ -75,11 +85,13 @@ impl Scanner {
         }
         let (marks, kinds) = kinds(&chosen, width, caller);
         let folds = folds();
-        let (keys, ranks, buckets) = buckets(&chosen, &folds);
+        let texts = texts(&chosen);
+        let (pairs, pair_fulfils) = pairs(&texts, &folds);
+        let (keys, ranks, buckets) = buckets(&texts, &folds);
         let lengths = (0..LENGTHS).map(|length| bits(requirements, width, |one| one.shortest.min(LENGTHS - 1) <= length)).collect();
         let long = |(number, one): (usize, &Requirement)| (one.longest < usize::MAX).then_some((one.longest, number as u32));
         let endless = requirements.iter().enumerate().filter_map(long).collect();
-        Scanner { width, marks, folds, kinds, blank: blank.into(), lengths, endless, keys, ranks, buckets }
+        Scanner { width, marks, folds, kinds, blank: blank.into(), lengths, endless, pairs, pair_fulfils, keys, ranks, buckets }
     }
 
     /// How many words of 64 operators an answer has.
@@ -119,40 +131,57 @@ impl Scanner {
     /// The marks of the value's bytes; the slots that its texts fulfil go to `slots`.
     fn pass(&self, value: &[u8], slots: &mut [u64]) -> Marks {
         let mut marks = 0;
+        let mut pairs = [0_u64; 4];
         let (mut before, mut last) = (0_usize, 0_usize);
         for (at, byte) in value.iter().enumerate() {
-            let fold = usize::from(self.folds[usize::from(*byte)]);
+            let fold = usize::from(self.folds[usize::from(*byte)] & 127);
             marks |= self.marks[usize::from(*byte)];
+            let pair = self.pairs[last << 7 | fold];
+            pairs[usize::from(pair >> 6)] |= 1 << (pair & 63);
             let key = key(before, last, fold);
             if self.keys[key / 64] >> (key % 64) & 1 == 1 {
                 self.found(key, value, at, slots);
             }
             (before, last) = (last, fold);
         }
+        pairs[0] &= !1;
+        for (index, word) in pairs.into_iter().enumerate() {
+            let mut left = word;
+            while left != 0 {
+                let number = index * 64 + left.trailing_zeros() as usize;
+                left &= left - 1;
+                fulfil(slots, self.pair_fulfils.get(number).map_or(&[][..], |fulfils| fulfils));
+            }
+        }
         marks
     }
 
     /// The bytes up to `at` have the key of some texts: compares these.
-    #[cold]
+    #[inline(never)]
     fn found(&self, key: usize, value: &[u8], at: usize, slots: &mut [u64]) {
         let below = self.keys[key / 64] & ((1 << (key % 64)) - 1);
         let rank = self.ranks.get(key / 64).map_or(0, |rank| rank + below.count_ones());
         for literal in self.buckets.get(rank as usize).into_iter().flatten() {
             let end = at + 1 + literal.behind;
             let there = end.checked_sub(literal.text.len()).and_then(|start| value.get(start..end));
-            if there.is_some_and(|there| there.eq_ignore_ascii_case(&literal.text)) {
-                for (place, bits) in &literal.fulfils {
-                    if let Some(word) = slots.get_mut(*place as usize) {
-                        *word |= bits;
-                    }
-                }
+            if there.is_some_and(|there| there.iter().zip(&literal.text).all(|(byte, wanted)| byte.to_ascii_lowercase() == *wanted)) {
+                fulfil(slots, &literal.fulfils);
             }
         }
     }
 }
 
+fn fulfil(slots: &mut [u64], fulfils: &[(u32, u64)]) {
+    for (place, bits) in fulfils {
+        if let Some(word) = slots.get_mut(*place as usize) {
+            *word |= bits;
+        }
+    }
+}
+
 fn key(first: usize, second: usize, third: usize) -> usize {
-    (first << 10 ^ second << 5 ^ third) % KEYS
+    let three = (first << 14 | second << 7 | third) as u32;
+    (three.wrapping_mul(0x9E37_79B1) >> 16) as usize % KEYS
 }
 
 fn bits(requirements: &[Requirement], width: usize, holds: impl Fn(&Requirement) -> bool) -> Box<[u64]> {
@@ -195,50 +224,63 @@ fn kinds(chosen: &[(usize, &Clause)], width: usize, caller: impl Fn(u8) -> u32) 
     (marks, rows)
 }
 
-/// Numbers below 64 for bytes: letters in one case, digits, signs; some share one.
+/// Numbers below 128 for bytes: ASCII as it is, letters in lower case; other bytes share the places of the capitals.
 fn folds() -> Box<[u8; 256]> {
     let mut folds = Box::new([0; 256]);
     for byte in 0..=u8::MAX {
-        folds[usize::from(byte)] = match byte.to_ascii_lowercase() {
-            letter @ b'a'..=b'z' => letter - b'a' + 1,
-            digit @ b'0'..=b'9' => digit - b'0' + 27,
-            sign @ b' '..=b'@' => (sign - b' ') % 27 + 37,
-            sign @ b'['..=b'~' => (sign - b'[') % 27 + 40,
-            _ => 0,
-        };
+        folds[usize::from(byte)] = if byte.is_ascii() { byte.to_ascii_lowercase() } else { b'A' + byte % 26 };
     }
     folds
 }
 
-type Buckets = (Box<[u64; KEYS / 64]>, Vec<u32>, Vec<Box<[Literal]>>);
+/// Each text once, with all slots and words that it fulfils.
+type Texts<'a> = BTreeMap<&'a [u8], Box<[(u32, u64)]>>;
 
-/// Each text once, with all it fulfils, under its rarest key.
-fn buckets(chosen: &[(usize, &Clause)], folds: &[u8; 256]) -> Buckets {
-    let mut texts = std::collections::BTreeMap::<&[u8], std::collections::BTreeMap<u32, u64>>::new();
+fn texts<'a>(chosen: &[(usize, &'a Clause)]) -> Texts<'a> {
+    let mut texts = BTreeMap::<&[u8], BTreeMap<u32, u64>>::new();
     for (place, clause) in chosen {
         for text in &clause.literals {
             *texts.entry(text).or_default().entry((place / 64) as u32).or_default() |= 1 << (place % 64);
         }
     }
-    let mut filled = std::collections::BTreeMap::<usize, Vec<Literal>>::new();
-    for (text, fulfils) in texts {
-        let fulfils: Box<[(u32, u64)]> = fulfils.into_iter().collect();
-        let fold = |byte: &u8| usize::from(folds[usize::from(*byte)]);
-        let mut add = |key: usize, behind: usize| {
-            filled.entry(key).or_default().push(Literal { text: text.into(), behind, fulfils: fulfils.clone() });
-        };
-        if let [first, second] = text {
-            // Whatever stands before it.
-            let mut keys: Vec<usize> = (0..64).map(|before| key(before, fold(first), fold(second))).collect();
-            keys.sort_unstable();
-            keys.dedup();
-            keys.into_iter().for_each(|key| add(key, 0));
-            continue;
+    texts.into_iter().map(|(text, fulfils)| (text, fulfils.into_iter().collect())).collect()
+}
+
+type Pairs = (Box<[u8; 128 * 128]>, Vec<Box<[(u32, u64)]>>);
+
+/// The numbers of texts of two bytes, and what each number fulfils. Texts that fold alike have one number.
+fn pairs(texts: &Texts<'_>, folds: &[u8; 256]) -> Pairs {
+    let mut numbers = Box::new([0_u8; 128 * 128]);
+    let mut fulfils = vec![BTreeMap::<u32, u64>::new()];
+    for (text, fulfilled) in texts {
+        let [first, second] = text else { continue };
+        let place = usize::from(folds[usize::from(*first)]) << 7 | usize::from(folds[usize::from(*second)]);
+        if numbers[place] == 0 {
+            if fulfils.len() <= PAIRS_MAX {
+                fulfils.push(BTreeMap::new());
+            }
+            numbers[place] = (fulfils.len() - 1) as u8;
         }
+        if let Some(known) = fulfils.get_mut(usize::from(numbers[place])) {
+            fulfilled.iter().for_each(|(place, bits)| *known.entry(*place).or_default() |= bits);
+        }
+    }
+    (numbers, fulfils.into_iter().map(|fulfils| fulfils.into_iter().collect()).collect())
+}
+
+type Buckets = (Box<[u64; KEYS / 64]>, Vec<u32>, Vec<Box<[Literal]>>);
+
+/// The texts of three bytes and more, each under its rarest key.
+fn buckets(texts: &Texts<'_>, folds: &[u8; 256]) -> Buckets {
+    let mut filled = BTreeMap::<usize, Vec<Literal>>::new();
+    for (text, fulfils) in texts {
+        let fold = |byte: &u8| usize::from(folds[usize::from(*byte)]);
         let windows = text.windows(3).enumerate();
-        let rarest = windows.min_by(|(_, a), (_, b)| literal(a).total_cmp(&literal(b)));
+        let rarest = windows.min_by(|(_, a), (_, b)| three(a).total_cmp(&three(b)));
         if let Some((start, [first, second, third])) = rarest {
-            add(key(fold(first), fold(second), fold(third)), text.len() - start - 3);
+            let key = key(fold(first), fold(second), fold(third));
+            let behind = text.len() - start - 3;
+            filled.entry(key).or_default().push(Literal { text: (*text).into(), behind, fulfils: fulfils.clone() });
         }
     }
     let mut keys = Box::new([0_u64; KEYS / 64]);

@@ -7,6 +7,8 @@ mod columns;
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
+
 use super::{Check, Link, Rule, Step};
 use crate::action::{Control, Effect};
 use crate::operator::Operator;
@@ -65,8 +67,8 @@ pub(crate) struct Chained {
 pub(crate) enum Way {
     /// As the plain evaluator does.
     Plain,
-    /// One value that rules may change, or a count: no list, no copies.
-    Single,
+    /// One value that rules may change, or a count: no list, no copies. With its full name as the rule spells it.
+    Single(Bytes),
     /// Values in columns.
     Columns(Columns),
 }
@@ -184,7 +186,7 @@ impl Draft {
             && link.transformations.is_empty()
             && is_single(target, link)
         {
-            return Way::Single;
+            return Way::Single(if target.counted { target.counted_name() } else { target.full_name() });
         }
         if link.targets.iter().any(|target| target.counted || !volatile.is_stable(target, phase)) {
             return Way::Plain;

@@ -1,6 +1,7 @@
 //! What the matching plan has seen of a transaction's values: each chain of transformations applied once, each text scanned once.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 
 use bytes::Bytes;
 
@@ -23,8 +24,10 @@ pub(crate) struct Sight {
     texts: Vec<Text>,
     /// What became of texts behind a transformation.
     steps: Vec<Step>,
-    /// Answers of the scanner, for texts and for units.
+    /// Answers of the scanner: those of a text stand at its number times their width.
     words: Vec<u64>,
+    /// The same for units: what may match any of their texts.
+    unit_words: Vec<u64>,
     /// The texts that transformations made.
     bytes: Vec<u8>,
     scratch: Vec<u64>,
@@ -45,7 +48,7 @@ struct Filled {
 #[derive(Debug, Default)]
 struct Seen {
     ready: bool,
-    /// Where in `words` the operators stand that may match any of its texts.
+    /// Where in `unit_words` the operators stand that may match any of its texts.
     words: u32,
     /// Marks of any of its texts.
     marks: Marks,
@@ -58,7 +61,6 @@ struct Seen {
 struct Text {
     place: Place,
     marks: Marks,
-    words: u32,
     /// The last of `steps` that begins here.
     step: u32,
 }
@@ -78,7 +80,38 @@ struct Step {
 
 const NONE: u32 = u32::MAX;
 
+/// Most bytes of buffers that a thread keeps for its next transaction.
+const SPARE_BYTES_MAX: usize = 1024 * 1024;
+
+thread_local! {
+    /// The buffers of the thread's last transaction.
+    static SPARE: RefCell<Option<Sight>> = const { RefCell::new(None) };
+}
+
+impl Drop for Sight {
+    fn drop(&mut self) {
+        // The place may be taken, or gone where the thread ends: then this is freed like anything else.
+        let has_room = SPARE.try_with(|spare| spare.borrow().is_none()).unwrap_or(false);
+        if self.texts.capacity() == 0 || self.weight() > SPARE_BYTES_MAX || !has_room {
+            return;
+        }
+        self.clear();
+        let own = std::mem::take(self);
+        let _ = SPARE.try_with(|spare| spare.replace(Some(own)));
+    }
+}
+
 impl Sight {
+    /// An empty one, with the buffers of an earlier transaction where there are some.
+    pub(crate) fn reused() -> Self {
+        SPARE.with(|spare| spare.take()).unwrap_or_default()
+    }
+
+    fn weight(&self) -> usize {
+        let texts = self.texts.capacity() * size_of::<Text>() + self.steps.capacity() * size_of::<Step>();
+        self.bytes.capacity() + (self.words.capacity() + self.unit_words.capacity()) * size_of::<u64>() + texts
+    }
+
     /// Makes ready for a phase: forgets what may have changed since the last one.
     pub(crate) fn begin(&mut self, number: usize, book: &Book, head: u32) {
         let keeps = self.book == number && self.units.len() == book.units.len();
@@ -106,6 +139,7 @@ impl Sight {
         self.texts.clear();
         self.steps.clear();
         self.words.clear();
+        self.unit_words.clear();
         self.bytes.clear();
         self.work = 0;
     }
@@ -120,8 +154,8 @@ impl Sight {
         if !self.units.get(unit as usize)?.ready && !self.look(tx, book, unit) {
             return None;
         }
-        let words = self.units.get(unit as usize)?.words;
-        Some(self.bit(words, bit))
+        let words = self.units.get(unit as usize)?.words as usize;
+        Some(self.unit_words.get(words + bit as usize / 64).is_none_or(|word| word >> (bit % 64) & 1 == 1))
     }
 
     /// Looks at a unit now. False where the plan has no room left for it.
@@ -185,16 +219,26 @@ impl Sight {
         if parent.marks & step.triggers == 0 {
             return seen;
         }
-        let before = std::mem::take(&mut seen.changed);
-        let mut before = before.into_iter().peekable();
         let (first, count) = self.columns.get(column as usize).map_or((0, 0), |filled| (filled.first, filled.count));
+        let raw = self.texts.get(first as usize..(first + count) as usize).unwrap_or_default();
+        let mut before = seen.changed.as_slice();
+        let mut todo = Vec::with_capacity(before.len());
+        for (index, text) in (0..count).zip(raw) {
+            match before.split_first() {
+                Some((changed, rest)) if changed.0 == index => {
+                    before = rest;
+                    todo.push(*changed);
+                }
+                _ if text.marks & step.triggers != 0 => todo.push((index, first + index)),
+                _ => {}
+            }
+        }
+        seen.changed.clear();
         let mut own_words = NONE;
-        for index in 0..count {
-            let raw = first + index;
-            let text = before.next_if(|(changed, _)| *changed == index).map_or(raw, |(_, text)| text);
+        for (index, text) in todo {
             let marks = self.texts.get(text as usize).map_or(0, |text| text.marks);
             let made = if marks & step.triggers == 0 { text } else { self.transformed(tx, book, text, step.transformation) };
-            if made != raw {
+            if made != first + index {
                 seen.changed.push((index, made));
             }
             if made != text {
@@ -250,11 +294,10 @@ impl Sight {
     fn scan(&mut self, tx: &Transaction, book: &Book, place: Place) -> Marks {
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut words = std::mem::take(&mut self.words);
-        let start = words.len() as u32;
         let value = self.bytes_at(tx, book, place);
         let length = value.len();
         let marks = book.scanner.scan(value, &mut scratch, &mut words) | EVERY;
-        self.texts.push(Text { place, marks, words: start, step: NONE });
+        self.texts.push(Text { place, marks, step: NONE });
         self.work += length + limits::FUEL_PER_RUN as usize;
         (self.scratch, self.words) = (scratch, words);
         marks
@@ -268,29 +311,23 @@ impl Sight {
     }
 
     fn blank_words(&mut self, book: &Book) -> u32 {
-        let start = self.words.len();
-        self.words.resize(start + book.scanner.width(), 0);
+        let start = self.unit_words.len();
+        self.unit_words.resize(start + book.scanner.width(), 0);
         start as u32
     }
 
     fn copy_words(&mut self, book: &Book, from: u32) -> u32 {
-        let (start, from) = (self.words.len(), from as usize);
-        self.words.extend_from_within(from..from + book.scanner.width());
+        let (start, from) = (self.unit_words.len(), from as usize);
+        self.unit_words.extend_from_within(from..from + book.scanner.width());
         start as u32
     }
 
     fn add_words(&mut self, book: &Book, to: u32, text: u32) {
-        let Some(from) = self.texts.get(text as usize).map(|text| text.words as usize) else { return };
-        for offset in 0..book.scanner.width() {
-            let more = self.words.get(from + offset).copied().unwrap_or(u64::MAX);
-            if let Some(word) = self.words.get_mut(to as usize + offset) {
-                *word |= more;
-            }
-        }
-    }
-
-    fn bit(&self, words: u32, bit: u32) -> bool {
-        self.words.get(words as usize + bit as usize / 64).is_none_or(|word| word >> (bit % 64) & 1 == 1)
+        let width = book.scanner.width();
+        let (from, to) = (text as usize * width, to as usize);
+        let Some(more) = self.words.get(from..from + width) else { return };
+        let own = self.unit_words.get_mut(to..to + width).into_iter().flatten();
+        own.zip(more).for_each(|(word, more)| *word |= more);
     }
 
     /// How many values a unit's column has, once it was looked at.
@@ -325,8 +362,24 @@ impl Sight {
     }
 
     /// Whether an operator may match a text.
-    pub(crate) fn text_may_match(&self, text: u32, bit: u32) -> bool {
-        self.texts.get(text as usize).is_none_or(|text| self.bit(text.words, bit))
+    pub(crate) fn text_may_match(&self, book: &Book, text: u32, bit: u32) -> bool {
+        let word = self.words.get(text as usize * book.scanner.width() + bit as usize / 64);
+        word.is_none_or(|word| word >> (bit % 64) & 1 == 1)
+    }
+
+    /// The values of a unit that an operator may match, all of them without one, and their texts.
+    pub(crate) fn candidates<'a>(&'a self, book: &'a Book, unit: u32, bit: Option<u32>) -> impl Iterator<Item = (u32, u32)> + 'a {
+        let column = book.units.get(unit as usize).map_or(NONE, |unit| unit.column);
+        let (first, count) = self.columns.get(column as usize).map_or((0, 0), |filled| (filled.first, filled.count));
+        let mut changed = self.units.get(unit as usize).map_or(&[][..], |seen| &seen.changed);
+        let texts = (0..count).map(move |index| match changed.split_first() {
+            Some(((at, text), rest)) if *at == index => {
+                changed = rest;
+                (index, *text)
+            }
+            _ => (index, first + index),
+        });
+        texts.filter(move |(_, text)| bit.is_none_or(|bit| self.text_may_match(book, *text, bit)))
     }
 
     /// The bytes of a text.

@@ -100,9 +100,9 @@ impl Rx {
     /// Looks for the pattern in a value; groups go to `captures`.
     pub fn matches(&self, value: &[u8], captures: Option<&mut Captures>) -> Matched {
         let Some(captures) = captures else {
-            return match self.find_at(value, 0) {
-                Ok(found) => Matched::from(found.is_some()),
-                Err(reason) => Matched::Error(reason),
+            return match &self.engine {
+                Engine::Linear(regex) => Matched::from(regex.is_match(value)),
+                Engine::Backtracking(_) => self.find_at(value, 0).map_or_else(Matched::Error, |found| Matched::from(found.is_some())),
             };
         };
         match self.groups_at(value, 0) {

@@ -1,6 +1,6 @@
 //! Columns: lists of values that stay as they are while the rules of a phase run.
 
-use crate::target::Target;
+use crate::target::{Selector, Target};
 use crate::variable::Variable as V;
 
 /// Where the values of a column come from.
@@ -33,7 +33,7 @@ impl Column {
     pub(super) fn same(&self, other: &Column) -> bool {
         match (self, other) {
             (Column::Values(a), Column::Values(b)) | (Column::Names(a), Column::Names(b)) => a == b,
-            (Column::Picked(a), Column::Picked(b)) => a.same(b),
+            (Column::Picked(a), Column::Picked(b)) => a.same(b) && path(a) == path(b),
             _ => false,
         }
     }
@@ -41,6 +41,14 @@ impl Column {
     /// Whether it stays as it is between the phases of the request.
     pub(crate) fn is_head(&self) -> bool {
         matches!(self, Column::Values(list) | Column::Names(list) if matches!(list, List::ArgsGet | List::Cookies | List::RequestHeaders))
+    }
+}
+
+/// How a path is written, which is the name of its values.
+fn path(target: &Target) -> Option<&str> {
+    match &target.selector {
+        Some(Selector::XmlPath(_, text)) => Some(text),
+        _ => None,
     }
 }
 
