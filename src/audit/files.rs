@@ -55,6 +55,8 @@ pub(crate) struct Output {
     pub(crate) bytes: u64,
     /// Files begun.
     pub(crate) begun: u64,
+    #[cfg(test)]
+    fault: Option<super::settings::Fault>,
 }
 
 impl Output {
@@ -74,6 +76,8 @@ impl Output {
             torn: Vec::new(),
             bytes: 0,
             begun: 0,
+            #[cfg(test)]
+            fault: settings.fault.clone(),
         })
     }
 
@@ -173,6 +177,14 @@ impl Output {
             return (0, Err(io::Error::new(io::ErrorKind::StorageFull, "the spill directory holds as much as it may")));
         }
         let mut written = 0;
+        #[cfg(test)]
+        let lines = match self.fault.as_ref().and_then(|fault| fault(lines.len())) {
+            Some(takes) => {
+                let taken = current.file.write(&lines[..takes]).unwrap_or(0);
+                return self.refused(&lines[..taken], io::Error::other("a fault of the test's"));
+            }
+            None => lines,
+        };
         let result = loop {
             if written == lines.len() {
                 break Ok(());
@@ -184,21 +196,34 @@ impl Output {
                 Err(error) => break Err(error),
             }
         };
-        if result.is_err() {
-            let part = written;
-            written = lines[..written].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
-            let whole = current.bytes + written as u64;
-            // With somewhere else to go, an empty file that takes nothing is left as well.
-            self.stale = whole > 0 || self.spill.is_some();
-            if current.file.set_len(whole).is_err() && part > written {
-                self.stale = true;
-                let file = current.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                self.torn.push(Torn { file, bytes: (part - written) as u64 });
-            }
-            if !current.spilled {
-                self.refused = self.spill.is_some().then(Instant::now);
-            }
+        if let Err(error) = result {
+            return self.refused(&lines[..written], error);
         }
+        self.count(written);
+        (written, Ok(()))
+    }
+
+    /// After a write that failed when `part` was in the file: takes away what is of a line, and leaves the file.
+    fn refused(&mut self, part: &[u8], error: io::Error) -> (usize, io::Result<()>) {
+        let Some(current) = &mut self.current else { return (0, Err(error)) };
+        let written = part.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let whole = current.bytes + written as u64;
+        // With somewhere else to go, an empty file that takes nothing is left as well.
+        self.stale = whole > 0 || self.spill.is_some();
+        if current.file.set_len(whole).is_err() && part.len() > written {
+            self.stale = true;
+            let file = current.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            self.torn.push(Torn { file, bytes: (part.len() - written) as u64 });
+        }
+        if !current.spilled {
+            self.refused = self.spill.is_some().then(Instant::now);
+        }
+        self.count(written);
+        (written, Err(error))
+    }
+
+    fn count(&mut self, written: usize) {
+        let Some(current) = &mut self.current else { return };
         current.bytes += written as u64;
         self.bytes += written as u64;
         if current.spilled {
@@ -207,7 +232,6 @@ impl Output {
         if written > 0 {
             self.unsynced.get_or_insert_with(Instant::now);
         }
-        (written, result)
     }
 
     /// How long until [`Output::sync`] is due; `None` where there is nothing to force.

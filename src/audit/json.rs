@@ -7,6 +7,7 @@ use super::escape::{push_bytes, push_text};
 use super::known::Known;
 use super::record::{Action, Ended, Kind, Record, RuleMatch, Timing};
 use super::redact::{Learned, REDACTED, Redactor, Shape};
+use super::sanitise::Sanitised;
 use crate::limits::{RECORD_FIELD_BYTES_MAX, RECORD_LIST_MAX, RECORD_RULES_MAX};
 use crate::message::TlsSession;
 use bytes::Bytes;
@@ -116,10 +117,39 @@ fn learn(record: &Record, redactor: &Redactor, scratch: &mut Scratch) -> Learned
     for rule in record.rules.iter().filter(|rule| redactor.secret_variable(&rule.variable)) {
         learned.add(window(&rule.matched));
     }
+    if !record.sanitised.is_empty() {
+        let sanitised = Sanitised::of(record);
+        learn_sanitised(record, &sanitised, &mut learned, scratch);
+        learned.sanitised = sanitised;
+    }
+    for rule in &record.rules {
+        scratch.found.clear();
+        redactor.scan_json(window(&rule.matched), &mut scratch.found);
+        for range in &scratch.found {
+            learned.add(&rule.matched[range.clone()]);
+        }
+    }
     if let (Some(user), false, false) = (&record.auth.user, record.auth.known, redactor.plain_unknown_users()) {
         learned.add(user.as_bytes());
     }
     learned
+}
+
+/// The values behind the names that rules said must not be shown.
+fn learn_sanitised(record: &Record, sanitised: &Sanitised, learned: &mut Learned, scratch: &mut Scratch) {
+    if let Some(query) = &record.query {
+        scratch.found.clear();
+        sanitised.scan(window(query.as_bytes()), Shape::Url, &mut scratch.found);
+        for range in &scratch.found {
+            learned.add(&query.as_bytes()[range.clone()]);
+        }
+    }
+    for (_, value) in record.headers.iter().filter(|(name, _)| sanitised.header(name)) {
+        learned.add(value);
+    }
+    for rule in record.rules.iter().filter(|rule| sanitised.variable(&rule.variable)) {
+        learned.add(window(&rule.matched));
+    }
 }
 
 /// The password inside `Basic dXNlcjpwYXNzd29yZA==`.
@@ -350,7 +380,7 @@ impl Line<'_> {
             for (_, value) in shown[place..].iter().filter(|(other, _)| same_name(other, name)) {
                 self.out.push(inner);
                 inner = b',';
-                if secret {
+                if secret || learned.sanitised.header(name) {
                     self.raw(b"\"[redacted]\"");
                 } else {
                     let shape = if name.eq_ignore_ascii_case("referer") { Shape::Url } else { Shape::Free };
@@ -434,7 +464,9 @@ impl Line<'_> {
     }
 
     fn rule(&mut self, rule: &RuleMatch) {
-        let secret = self.redactor.secret_variable(&rule.variable) || (!self.learned.is_empty() && derived(&rule.variable));
+        let secret = self.redactor.secret_variable(&rule.variable)
+            || self.learned.sanitised.variable(&rule.variable)
+            || (!self.learned.is_empty() && derived(&rule.variable));
         self.count(b"{\"id\":", rule.id);
         self.count(b",\"phase\":", u64::from(rule.phase));
         // A message may have the variable's value expanded into it.

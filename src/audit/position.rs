@@ -120,6 +120,8 @@ pub(crate) enum Missing {
     Exactly(u64),
     /// At most so many.
     AtMost(u64),
+    /// Lines that had been written are gone, and with them at most so many.
+    Cut(u64),
     /// Nobody knows how many.
     Unknown,
 }
@@ -131,10 +133,11 @@ impl Missing {
         if !position.stopped && !position.same_boot() {
             return Self::Unknown;
         }
-        // Lines that were written and are gone: a cut tail, which the heads prove. Each may have been a request's.
+        // Each line that is gone may have been a request's.
         let gone = position.sequence.saturating_sub(last);
         let count = position.ceiling.saturating_sub(position.accounted + accounted_after).saturating_add(gone);
         match (count, position.stopped) {
+            (count, _) if gone > 0 => Self::Cut(count),
             (0, _) => Self::Nothing,
             (count, true) => Self::Exactly(count),
             (count, false) => Self::AtMost(count),
@@ -176,7 +179,7 @@ mod tests {
         let run = Position { ceiling: 100, sequence: 50, accounted: 90, ..Position::default() };
         assert_eq!(Missing::of(&run, 50, 0), Missing::AtMost(10));
         assert_eq!(Missing::of(&run, 60, 10), Missing::Nothing);
-        assert_eq!(Missing::of(&run, 45, 0), Missing::AtMost(15));
+        assert_eq!(Missing::of(&run, 45, 0), Missing::Cut(15));
         assert_eq!(Missing::of(&Position { stopped: true, ..run.clone() }, 50, 0), Missing::Exactly(10));
         assert_eq!(Missing::of(&Position { boot: "another".into(), ..run }, 50, 0), Missing::Unknown);
     }

@@ -9,6 +9,8 @@
 //! never stored: equal names can be told to be equal within one run of the gateway, and nobody can try candidates later.
 
 use super::escape::push_bytes;
+use super::json_paths::{self, JsonPath};
+use super::sanitise::Sanitised;
 use crate::limits::FLOOD_SAMPLE_TEXT_BYTES_MAX;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -137,6 +139,7 @@ pub struct Redactor {
     id: u64,
     parameters: Names,
     headers: Names,
+    json_paths: Vec<JsonPath>,
     plain_unknown_users: bool,
     key: [u8; 32],
 }
@@ -168,9 +171,17 @@ impl Redactor {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             parameters: Names::new(PARAMETERS.iter().copied().chain(parameters).map(lower)),
             headers: Names::new(HEADERS.iter().copied().chain(headers).map(lower)),
+            json_paths: Vec::new(),
             plain_unknown_users: dangerously_record_unknown_users,
             key,
         })
+    }
+
+    /// The same with values at these paths of JSON texts kept out as well.
+    #[must_use]
+    pub fn with_json_paths(mut self, paths: Vec<JsonPath>) -> Self {
+        self.json_paths = paths;
+        self
     }
 
     /// Tells this redactor from any other of the process.
@@ -242,6 +253,9 @@ impl Redactor {
     /// Whether what a rule saw in this variable (`ARGS:password`, `REQUEST_COOKIES:x`, `REQUEST_HEADERS:Authorization`) is a secret.
     pub(crate) fn secret_variable(&self, variable: &str) -> bool {
         let variable = variable.trim_start_matches(['&', '!']);
+        if self.json_paths.iter().any(|path| path.holds(variable)) {
+            return true;
+        }
         let (collection, member) = variable.split_once(':').unwrap_or((variable, ""));
         if collection.len() > 6 && collection.to_ascii_uppercase().ends_with("_NAMES") {
             return false;
@@ -262,8 +276,17 @@ impl Redactor {
         if text.contains(&b'%') {
             self.scan_encoded(text, shape, found);
         }
+        self.scan_json(text, found);
+        learned.sanitised.scan(text, shape, found);
         learned.scan(text, found);
         found.sort_unstable_by_key(|range| range.start);
+    }
+
+    /// Adds to `found` the values at the configured paths where the text holds JSON.
+    pub(crate) fn scan_json(&self, text: &[u8], found: &mut Vec<Range<usize>>) {
+        if !self.json_paths.is_empty() && text.iter().any(|b| matches!(b, b'{' | b'[')) {
+            json_paths::scan(text, &self.json_paths, found);
+        }
     }
 
     fn scan_plain(&self, text: &[u8], shape: Shape, found: &mut Vec<Range<usize>>) {
@@ -501,12 +524,14 @@ pub(crate) struct Learned {
     /// The lower-case first bytes of the values, a bit each.
     first: [u64; 4],
     overflow: bool,
+    /// What rules said must not be shown.
+    pub(crate) sanitised: Sanitised,
 }
 
 impl Learned {
     /// Nothing learned.
     pub(crate) fn new() -> Self {
-        Self { values: Vec::new(), first: [0; 4], overflow: false }
+        Self { values: Vec::new(), first: [0; 4], overflow: false, sanitised: Sanitised::default() }
     }
 
     /// Remembers a value, as sent and percent-decoded.
@@ -539,7 +564,7 @@ impl Learned {
 
     /// Whether nothing was learned.
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.values.is_empty() && self.sanitised.is_empty()
     }
 
     fn scan(&self, text: &[u8], found: &mut Vec<Range<usize>>) {

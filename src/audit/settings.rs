@@ -60,10 +60,17 @@ pub struct Settings {
     pub clock: WallClock,
     /// Sees each record as plain data before it is queued: how a rehearsal learns what happened.
     pub observer: Option<Observer>,
+    /// Tests: how many of so many bytes a write takes before it fails; `None` where it does not fail.
+    #[cfg(test)]
+    pub(crate) fault: Option<Fault>,
 }
 
 /// A function that sees records.
 pub type Observer = Arc<dyn Fn(&Record) + Send + Sync>;
+
+/// See `Settings::fault`.
+#[cfg(test)]
+pub(crate) type Fault = Arc<dyn Fn(usize) -> Option<usize> + Send + Sync>;
 
 impl Settings {
     /// The defaults of [`crate::limits`]: nothing ever deleted or compressed, nothing signed.
@@ -85,6 +92,8 @@ impl Settings {
             redactor: Arc::new(redactor),
             clock: Arc::new(|| crate::clock::Moment::now().unix_micros),
             observer: None,
+            #[cfg(test)]
+            fault: None,
         }
     }
 

@@ -514,6 +514,11 @@ fn hostile_texts_take_linear_time() {
     }
 }
 
+mod cursors;
+mod faults;
+mod redaction;
+mod trust;
+
 // ---- the writer ----
 
 struct Bench {

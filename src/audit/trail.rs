@@ -141,7 +141,7 @@ fn first_lines(before: &Before, position: Option<&Position>, now: u64) -> Vec<Co
     let mut lines = vec![Control::Start(start)];
     let (from, to) = (before.at.min(now), now);
     let missing = match position {
-        _ if before.ended == "none" => Missing::Nothing,
+        None if before.ended == "none" => Missing::Nothing,
         Some(position) => Missing::of(position, before.sequence, before.accounted),
         None if before.ended == "clean" => Missing::Nothing,
         None => Missing::Unknown,
@@ -150,6 +150,10 @@ fn first_lines(before: &Before, position: Option<&Position>, now: u64) -> Vec<Co
         Missing::Nothing => {}
         Missing::Exactly(count) => lines.push(Control::Gap { count, from, to, reason: "disk_refused" }),
         Missing::AtMost(count) => lines.push(Control::GapMax { count_max: Some(count), from, to, reason: "killed" }),
+        Missing::Cut(count) => {
+            tracing::error!(last = before.sequence, "the audit trail was cut: lines that had been written are gone");
+            lines.push(Control::GapMax { count_max: Some(count), from, to, reason: "cut" });
+        }
         Missing::Unknown => {
             let reason = if position.is_some() { "system_stopped" } else { "killed" };
             lines.push(Control::GapMax { count_max: None, from, to, reason });

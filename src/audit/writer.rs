@@ -38,6 +38,8 @@ pub(crate) struct Writer {
     /// The line and the time of the last checkpoint, and the file it went to.
     checkpoint: (u64, Instant, u64),
     failing: bool,
+    /// Copies of signed lines that are being forced to the disk.
+    forcing: Vec<u8>,
     /// Lines are not on the disk that should be.
     unforced: bool,
     /// Given back when the writer has ended.
@@ -62,10 +64,13 @@ impl Writer {
             opened: 0,
             checkpoint,
             failing: false,
+            forcing: Vec::new(),
             unforced: false,
             _lock: lock,
         };
-        writer.copy_heads();
+        // The first lines are on the disk.
+        let signed = writer.pending.take_signed();
+        writer.copy_heads(&signed);
         writer.tell_keeper();
         writer
     }
@@ -85,6 +90,7 @@ impl Writer {
                 let lost = self.pending.waiting() as u64;
                 tracing::error!(lost, "the audit trail stops with records that the disk refused");
                 self.shared.dropped.fetch_add(lost, Relaxed);
+                self.mark_stopped();
                 break;
             }
             self.settle(frames);
@@ -104,11 +110,21 @@ impl Writer {
         self.pending.control(&Control::Stop(self.counters), now);
         if !self.bring(deadline) {
             tracing::error!("the audit trail could not write its stop record");
+            self.mark_stopped();
             return;
         }
-        if let Err(error) = self.output.sync() {
-            self.failed("forced to the disk", &error);
+        match self.output.sync() {
+            Ok(()) => {
+                let signed = [std::mem::take(&mut self.forcing), self.pending.take_signed()].concat();
+                self.copy_heads(&signed);
+            }
+            Err(error) => self.failed("forced to the disk", &error),
         }
+        self.mark_stopped();
+    }
+
+    /// Nothing more comes: what was begun and has no line is lost, and its number known.
+    fn mark_stopped(&self) {
         let opened = self.shared.opened.load(Relaxed);
         if let Some(Err(error)) = self.shared.marker.as_ref().map(|marker| marker.stopped(opened)) {
             self.failed("marked as ended", &error);
@@ -233,7 +249,6 @@ impl Writer {
             std::thread::sleep(AUDIT_RETRY_INTERVAL);
         }
         self.mark();
-        self.copy_heads();
         self.sync();
         true
     }
@@ -251,10 +266,10 @@ impl Writer {
         self.opened = opened;
     }
 
-    fn copy_heads(&mut self) {
-        let signed = self.pending.take_signed();
+    /// Copies signed lines to their second place, once they are on the disk: a copy must not know of lines that a power cut took.
+    fn copy_heads(&mut self, signed: &[u8]) {
         if let Some(heads) = &mut self.heads
-            && let Err(error) = heads.add(&signed)
+            && let Err(error) = heads.add(signed)
         {
             self.failed("copied to its heads' file", &error);
         }
@@ -278,14 +293,28 @@ impl Writer {
     fn sync(&mut self) {
         let result = match self.shared.settings.sync {
             SyncPolicy::Interval(interval) => {
-                if self.output.sync_due(interval).is_some_and(|wait| wait.is_zero()) {
+                let result = self.output.synced();
+                if self.output.sync_due(interval).is_some_and(|wait| wait.is_zero()) && !self.output.is_syncing() {
+                    self.forcing.append(&mut self.pending.take_signed());
                     self.output.sync_beside();
                 }
-                self.output.synced()
+                result
             }
             SyncPolicy::Commit => self.output.sync_due(Duration::ZERO).map(|_| self.output.sync()),
             SyncPolicy::Never => self.output.synced(),
         };
+        let is_forced = match self.shared.settings.sync {
+            SyncPolicy::Interval(_) => matches!(result, Some(Ok(()))) && !self.output.is_syncing(),
+            SyncPolicy::Commit => matches!(result, Some(Ok(()))),
+            SyncPolicy::Never => true,
+        };
+        if is_forced {
+            let mut signed = std::mem::take(&mut self.forcing);
+            if !matches!(self.shared.settings.sync, SyncPolicy::Interval(_)) {
+                signed.append(&mut self.pending.take_signed());
+            }
+            self.copy_heads(&signed);
+        }
         match result {
             Some(Ok(())) if self.unforced => {
                 self.unforced = false;

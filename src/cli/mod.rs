@@ -9,6 +9,7 @@ mod demo;
 mod run;
 mod test;
 
+use crate::audit::export::Form;
 use crate::diagnostic::Diagnostic;
 use clap::{Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -33,12 +34,51 @@ pub enum Format {
     Json,
 }
 
+/// What `--format` takes: the forms for people and programs, and those that only `audit export` writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum AnyFormat {
+    #[default]
+    Human,
+    Json,
+    #[value(hide = true)]
+    Ecs,
+    #[value(hide = true)]
+    Ocsf,
+    #[value(hide = true)]
+    ModsecJson,
+    #[value(hide = true)]
+    Csv,
+}
+
+impl AnyFormat {
+    /// The form of an export; `None` for people's.
+    fn form(self) -> Option<Form> {
+        match self {
+            Self::Human => None,
+            Self::Json => Some(Form::Json),
+            Self::Ecs => Some(Form::Ecs),
+            Self::Ocsf => Some(Form::Ocsf),
+            Self::ModsecJson => Some(Form::ModsecJson),
+            Self::Csv => Some(Form::Csv),
+        }
+    }
+
+    /// The format of every other command; `None` where it has no such.
+    fn format(self) -> Option<Format> {
+        match self {
+            Self::Human => Some(Format::Human),
+            Self::Json => Some(Format::Json),
+            Self::Ecs | Self::Ocsf | Self::ModsecJson | Self::Csv => None,
+        }
+    }
+}
+
 #[derive(Debug, Parser)]
 #[command(name = "portcullis", version, about = "The one way from outside to your internal web applications", max_term_width = 100)]
 struct Cli {
     /// How data is printed
     #[arg(long, global = true, value_enum, default_value_t)]
-    format: Format,
+    format: AnyFormat,
     #[command(subcommand)]
     command: Command,
 }
@@ -75,14 +115,23 @@ pub(crate) struct PolicyFile {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let is_export = matches!(&cli.command, Command::Audit(command) if command.is_export());
+    let Some(format) = cli.format.format().or(is_export.then_some(Format::Json)) else {
+        eprintln!("error: this --format is for `portcullis audit export`; here it is human or json");
+        return ExitCode::from(2);
+    };
+    let form = cli.format.form();
     let code = match cli.command {
         Command::Demo(command) => demo::run(&command),
         Command::Run(file) => run::run(&file),
-        Command::Check(file) => check::run(&file, cli.format),
-        Command::Test(command) => test::run(&command, cli.format),
-        Command::Audit(command) => audit::run(&command, cli.format),
-        Command::Auth(command) => auth::run(command, cli.format),
-        Command::Cert(command) => cert::run(command, cli.format),
+        Command::Check(file) => check::run(&file, format),
+        Command::Test(command) => test::run(&command, format),
+        Command::Audit(mut command) => {
+            command.export_as(form);
+            audit::run(&command, format)
+        }
+        Command::Auth(command) => auth::run(command, format),
+        Command::Cert(command) => cert::run(command, format),
     };
     ExitCode::from(u8::try_from(code).unwrap_or(3))
 }

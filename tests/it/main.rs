@@ -10,6 +10,7 @@ mod binary_check;
 mod binary_demo;
 mod binary_readme;
 mod binary_run;
+mod canary;
 mod certificates;
 mod check;
 mod conformance;

@@ -1,12 +1,15 @@
 //! `portcullis audit`: finds records in the audit trail, counts them, tells the story of one, follows new ones.
 
 mod count;
+mod export;
 mod filter;
 mod index;
 mod show;
 mod table;
+mod verify;
 
 use super::{FAILED, Format, NEGATIVE, OK, PolicyFile, USAGE, report};
+use crate::audit::export::Form;
 use crate::audit::read::{Follow, Records};
 use crate::diagnostic::Diagnostic;
 use crate::search::{ANSWERS_MAX, Facts, Library, Question, Snapshot};
@@ -79,7 +82,7 @@ pub(crate) enum AuditCommand {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
     },
-    /// Bring the index up to date, so that the other commands answer in under a second
+    /// Bring the index up to date, so that the other commands answer fast however long the trail is
     Index {
         #[command(flatten)]
         place: Place,
@@ -87,6 +90,10 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         rebuild: bool,
     },
+    /// Whether the trail is whole: nothing changed, removed, put elsewhere or cut off; exit 1 where it is not
+    Verify(verify::VerifyCommand),
+    /// Records for other systems: --format json, ecs, ocsf, modsec-json or csv
+    Export(export::ExportCommand),
 }
 
 /// Where the trail is.
@@ -184,6 +191,18 @@ pub(super) fn run(command: &AuditCommand, format: Format) -> i32 {
 }
 
 impl AuditCommand {
+    /// Whether it is the one with forms of its own.
+    pub(super) fn is_export(&self) -> bool {
+        matches!(self, Self::Export(_))
+    }
+
+    /// Sets the form of an export.
+    pub(super) fn export_as(&mut self, form: Option<Form>) {
+        if let Self::Export(command) = self {
+            command.form = form;
+        }
+    }
+
     fn place(&self) -> &Place {
         match self {
             Self::List { place, .. }
@@ -193,6 +212,8 @@ impl AuditCommand {
             | Self::Stats { place, .. }
             | Self::Groups { place, .. }
             | Self::Index { place, .. } => place,
+            Self::Verify(command) => &command.place,
+            Self::Export(command) => &command.place,
         }
     }
 
@@ -207,6 +228,8 @@ impl AuditCommand {
             Self::Stats { filter, .. } => count::stats(folders, &question(filter)?, to),
             Self::Groups { filter, limit, .. } => count::groups(folders, &question(filter)?, *limit, to),
             Self::Index { rebuild, .. } => index::run(folders, *rebuild, to),
+            Self::Verify(command) => verify::run(command, to),
+            Self::Export(command) => export::run(command, &folders.directory, to),
         }
     }
 }

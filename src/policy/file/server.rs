@@ -4,6 +4,7 @@ use super::section::Section;
 use super::settings::{Level, each, header_name};
 use super::tree::{Sp, Span};
 use super::{Ctx, Expect, Named, names, require};
+use crate::audit::JsonPath;
 use crate::audit::read::INDEX_DIRECTORY;
 use crate::limits;
 use crate::policy::{Admin, Audit, AuditSync, ClientLimits, ConsoleSettings, Listener, Log, OnAuditFailure, Require};
@@ -267,8 +268,13 @@ pub(super) fn audit(root: &Section<'_>, console: bool) -> Audit {
         on_failure: s.and_then(|s| s.choice("on_failure", &failure)).map_or(OnAuditFailure::Refuse, |c| c.value),
         redact_parameters: extended(REDACTED_PARAMETERS, s.and_then(|s| each(s, "redact_parameters", |t| Ok(t.to_lowercase())))),
         redact_headers: extended(REDACTED_HEADERS, s.and_then(|s| each(s, "redact_headers", header_name))),
+        redact_json_paths: s.and_then(|s| each(s, "redact_json_paths", json_path)).map(|paths| paths.value).unwrap_or_default(),
         dangerously_record_unknown_users: s.and_then(|s| s.flag("dangerously_record_unknown_users")).is_some_and(|f| f.value),
     }
+}
+
+fn json_path(text: &str) -> Result<JsonPath, names::Wrong> {
+    JsonPath::parse(text).map_err(|what| (format!("\"{}\" is no path into JSON: {what}", super::section::shown(text)), String::new()))
 }
 
 /// The state folder by default: `audit-state` beside `audit`.
