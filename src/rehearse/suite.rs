@@ -327,6 +327,14 @@ impl Inside {
         if tokio::time::timeout(CLOSE_TIMEOUT, connection.join_next()).await.is_err() {
             connection.shutdown().await;
         }
-        Ok((answer, self.mail.lock().unwrap_or_else(PoisonError::into_inner).remove(&number).unwrap_or_default()))
+        // A large body may still be with the inspection's own threads: its record comes a moment after the answer.
+        let until = Instant::now() + CLOSE_TIMEOUT;
+        let take = || self.mail.lock().unwrap_or_else(PoisonError::into_inner).remove(&number).unwrap_or_default();
+        let mut events = take();
+        while events.is_empty() && answer.is_ok() && Instant::now() < until {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+            events = take();
+        }
+        Ok((answer, events))
     }
 }
