@@ -173,12 +173,58 @@ pub const RATE_KEYS_MAX: usize = 100_000;
 
 /// Bytes of a request body held for inspection, ModSecurity's recommended `SecRequestBodyLimit`.
 pub const INSPECTED_REQUEST_BODY_BYTES_MAX: usize = 13_107_200;
-/// The same where the body has no files, `SecRequestBodyNoFilesLimit`.
-pub const INSPECTED_REQUEST_BODY_NO_FILES_BYTES_MAX: usize = 131_072;
+/// The same where the body has no files, and of everything but the files where it has: ModSecurity's own default of
+/// `SecRequestBodyNoFilesLimit`. A form or a JSON document is seldom longer.
+pub const INSPECTED_REQUEST_BODY_NO_FILES_BYTES_MAX: usize = 1_048_576;
+/// First bytes of each uploaded file that are inspected; the rest streams past.
+pub const INSPECTED_FILE_BYTES_MAX: usize = 256 * 1024;
+/// First bytes of a body of an unknown type in which a control character means that it is no text.
+pub const BODY_SNIFF_BYTES: usize = 512;
 /// Bytes of a response body held for inspection, ModSecurity's `SecResponseBodyLimit`.
 pub const INSPECTED_RESPONSE_BODY_BYTES_MAX: usize = 524_288;
-/// Bytes held for inspection over all requests.
+/// Bytes held in memory for inspection over all requests; what comes beyond goes to unlinked files.
 pub const INSPECTION_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// Bytes held in unlinked files for inspection over all requests.
+pub const INSPECTION_DISK_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Time a body that was held in a file waits for memory to be inspected in.
+pub const INSPECTION_MEMORY_WAIT: Duration = Duration::from_secs(5);
+/// Bytes of head and body that are inspected on the event loop; more goes to threads of their own. At the hundred nanoseconds a
+/// byte that a large rule set may take, this is under a millisecond.
+pub const INSPECTION_INLINE_BYTES_MAX: usize = 8 * 1024;
+/// Inputs waiting for such a thread; each holds a body.
+pub const INSPECTION_QUEUE_MAX: usize = 1_024;
+/// Time a stop waits for inputs that are still looked at; their records are written then.
+pub const INSPECTION_STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many times more than what came in may come out of a content coding. Text gives 5 to 20; deflate's most is 1,032.
+pub const DECODED_RATIO_MAX: usize = 100;
+/// Bytes that may come out whatever came in: small documents of one repeated character are no bombs.
+pub const DECODED_RATIO_FREE_BYTES: usize = 64 * 1024;
+/// Content codings one over another; senders use one.
+pub const CODINGS_MAX: usize = 3;
+/// Window of a zstd decoder, in bytes: RFC 9659 allows 8 MB on the web.
+pub const DECODER_WINDOW_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Silence after which a response that is held for inspection is let go and followed instead: it is a stream.
+pub const RESPONSE_HOLD_SILENCE: Duration = Duration::from_secs(1);
+/// Time after which it is let go although bytes come.
+pub const RESPONSE_HOLD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time for a block list's answer; without one an address is not listed.
+pub const RBL_TIMEOUT: Duration = Duration::from_secs(1);
+/// Shortest time an answer is believed; a list with shorter TTLs would be asked for every request.
+pub const RBL_TTL_MIN: Duration = Duration::from_secs(60);
+/// Longest time an answer is believed.
+pub const RBL_TTL_MAX: Duration = Duration::from_secs(3_600);
+/// Pause before a list that did not answer is asked again for the same address.
+pub const RBL_RETRY_INTERVAL: Duration = Duration::from_secs(10);
+/// Answers of block lists that are remembered.
+pub const RBL_NAMES_MAX: usize = 50_000;
+/// Bytes of a database of places: the largest city databases have a few hundred megabytes.
+pub const GEO_FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Records of persistent collections over all rule sets.
+pub const COLLECTIONS_RECORDS_MAX: usize = 100_000;
+/// Bytes of these records; the least recently stored go first.
+pub const COLLECTIONS_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Parts of the persistent collections, each behind a lock of its own.
+pub const COLLECTION_SHARDS: usize = 16;
 
 /// `[[exclusion]]`s of one policy: each is looked at for every request of its site.
 pub const EXCLUSIONS_MAX: usize = 10_000;

@@ -174,6 +174,10 @@ pub enum Refusal {
     },
     /// The body is over the inspection limit and the policy says refuse.
     BodyTooLarge,
+    /// The body's content coding is not known, or it is not what the coding says, and `on_error` is `closed`.
+    BodyUndecodable,
+    /// The backend's body is over the inspection limit and the policy says refuse.
+    ResponseTooLarge,
     /// The engine could not decide and `on_error` is `closed`.
     EngineError,
 
@@ -248,7 +252,13 @@ impl Refusal {
             | R::CrossSite => Layer::BasicAuth,
             R::IntegratedAuthOffered => Layer::NtlmBlock,
             R::RateLimited { .. } | R::TooManyInFlight => Layer::RateLimit,
-            R::RuleDenied { .. } | R::RuleDropped { .. } | R::RuleRedirect { .. } | R::BodyTooLarge | R::EngineError => Layer::Inspection,
+            R::RuleDenied { .. }
+            | R::RuleDropped { .. }
+            | R::RuleRedirect { .. }
+            | R::BodyTooLarge
+            | R::BodyUndecodable
+            | R::ResponseTooLarge
+            | R::EngineError => Layer::Inspection,
             R::BackendUnreachable
             | R::BackendTls
             | R::BackendTimeout
@@ -308,6 +318,8 @@ impl Refusal {
             R::RuleDropped { .. } => "rule_dropped",
             R::RuleRedirect { .. } => "rule_redirect",
             R::BodyTooLarge => "body_too_large",
+            R::BodyUndecodable => "body_undecodable",
+            R::ResponseTooLarge => "response_too_large",
             R::EngineError => "engine_error",
             R::BackendUnreachable => "backend_unreachable",
             R::BackendTls => "backend_tls",

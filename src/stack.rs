@@ -82,7 +82,7 @@ impl Shared {
             Some(previous) => BasicAuth::following(policy, &previous.basic_auth),
         };
         let basic_auth = basic_auth.map_err(|d| mistakes.extend(d)).ok();
-        let inspection = Inspection::new(policy).map_err(|d| mistakes.extend(d)).ok();
+        let inspection = Inspection::new(policy, previous.map(|p| &*p.inspection)).map_err(|d| mistakes.extend(d)).ok();
         match (basic_auth, inspection) {
             (Some((basic_auth, found)), Some((inspection, notes))) if mistakes.is_empty() => {
                 warnings.extend(found);
@@ -192,7 +192,7 @@ impl Stack {
         let mut forwarded = forwarded?;
 
         // 4' inspection: the rules, response side
-        forwarded.response = self.inspection.release(mapped, watch, forwarded.response).await?;
+        forwarded.response = self.inspection.release(watch, forwarded.response).await?;
 
         // 2' NTLM/Negotiate block: backend challenges stripped; 1' a backend login behind ours is a conflict
         let integrated = self.ntlm_block.release(&mapped.map, request.version, &mut forwarded.response, record)?;

@@ -37,7 +37,7 @@ mod writer;
 pub use json::SCHEMA_VERSION;
 pub use json_paths::JsonPath;
 pub use position::Position;
-pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Timing, UpstreamOutcome, Would};
+pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Sink, Timing, UpstreamOutcome, Would};
 pub use redact::{REDACTED, Redactor};
 pub use sanitise::SanitisedName;
 pub use settings::{HEADS_FILE, Metrics, Observer, SIGNING_KEY_FILE, Settings, SyncPolicy, WallClock};

@@ -210,10 +210,33 @@ pub enum Kind {
     Connection,
 }
 
+/// Where closed records go: the trail, and whoever counts them.
+#[derive(Clone)]
+pub struct Sink(Arc<dyn Fn(&Record) + Send + Sync>);
+
+impl Sink {
+    /// A sink that does this with each record.
+    pub fn new(take: impl Fn(&Record) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    /// Takes a closed record.
+    pub fn take(&self, record: &Record) {
+        (self.0)(record);
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sink")
+    }
+}
+
 /// Facts that are known only when the record closes, long after the layer that has them was left.
 pub trait Late: Send + Sync + std::fmt::Debug {
-    /// Writes them into the record; called once, before the record is written.
-    fn settle(&self, record: &mut Record);
+    /// Writes them into the record and gives it to the sink, exactly once: now, or when what is still under way on another
+    /// thread has ended.
+    fn close(self: Arc<Self>, record: Box<Record>, sink: &Sink);
 }
 
 /// All that is known of one request.

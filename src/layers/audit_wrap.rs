@@ -1,7 +1,7 @@
 //! The audit layer: opens a record for each request, and closes it when the response body has ended or the client has gone.
 
 use crate::audit::escape::visible;
-use crate::audit::{Action, Decision, Ended, Kind, Record, Trail};
+use crate::audit::{Action, Decision, Ended, Kind, Record, Sink, Trail};
 use crate::message::{Body, BodyError, Request, Response};
 use crate::metrics::Metrics;
 use crate::refusal::Layer;
@@ -35,7 +35,7 @@ fn kept(name: &[u8]) -> Option<&'static str> {
 #[derive(Debug)]
 pub struct AuditWrap {
     trail: Trail,
-    metrics: Arc<Metrics>,
+    sink: Sink,
 }
 
 /// A record that is written exactly once: when it is closed, or else when it is dropped.
@@ -43,7 +43,7 @@ pub struct AuditWrap {
 pub struct OpenRecord {
     record: Option<Box<Record>>,
     trail: Trail,
-    metrics: Arc<Metrics>,
+    sink: Sink,
     /// Counted where there is a body.
     request_bytes: Option<Arc<AtomicU64>>,
     head: bool,
@@ -52,7 +52,12 @@ pub struct OpenRecord {
 impl AuditWrap {
     /// The layer in front of a trail; what it writes is counted as well.
     pub fn new(trail: Trail, metrics: Arc<Metrics>) -> Self {
-        Self { trail, metrics }
+        let own = trail.clone();
+        let sink = Sink::new(move |record| {
+            metrics.observe(record);
+            own.write(record);
+        });
+        Self { trail, sink }
     }
 
     /// Opens the record of a request; its body is counted from here on.
@@ -80,8 +85,8 @@ impl AuditWrap {
             let bytes = request_bytes.insert(Arc::new(AtomicU64::new(0)));
             request.body = Body::boxed(Counted { body, bytes: Arc::clone(bytes) });
         }
-        let (trail, metrics) = (self.trail.clone(), Arc::clone(&self.metrics));
-        OpenRecord { record: Some(record), trail, metrics, request_bytes, head: request.method == Method::HEAD }
+        let (trail, sink) = (self.trail.clone(), self.sink.clone());
+        OpenRecord { record: Some(record), trail, sink, request_bytes, head: request.method == Method::HEAD }
     }
 }
 
@@ -141,11 +146,10 @@ impl OpenRecord {
             record.ended = Ended::ClientGone;
             record.decision = Decision { layer: Some(Layer::Server), action: Action::Abort, reason: "client_gone" };
         }
-        if let Some(late) = record.late.take() {
-            late.settle(&mut record);
+        match record.late.take() {
+            Some(late) => late.close(record, &self.sink),
+            None => self.sink.take(&record),
         }
-        self.metrics.observe(&record);
-        self.trail.write(&record);
     }
 }
 
@@ -223,7 +227,7 @@ impl http_body::Body for Recorded {
         let frame = std::task::ready!(Pin::new(&mut this.body).poll_frame(cx));
         match &frame {
             Some(Ok(frame)) => {
-                let mut whole = this.body.is_end_stream();
+                let mut whole = frame.is_trailers() || this.body.is_end_stream();
                 if let (Some(open), Some(data)) = (&mut this.open, frame.data_ref()) {
                     open.response_bytes += data.len() as u64;
                     whole |= this.expected == Some(open.response_bytes);
@@ -234,7 +238,13 @@ impl http_body::Body for Recorded {
             }
             Some(Err(BodyError::Broken(_))) => this.close(Ended::BackendBroken),
             Some(Err(BodyError::Refused(refusal))) if refusal.layer() == Layer::Forwarding => this.close(Ended::BackendBroken),
-            Some(Err(BodyError::Refused(_))) => this.close(Ended::Cut),
+            Some(Err(BodyError::Refused(refusal))) => {
+                if let Some(open) = this.open.as_mut().filter(|_| refusal.layer() == Layer::Inspection) {
+                    // The head has gone out, and the stream is reset: what was decided after it is told all the same.
+                    open.decision = Decision { layer: Some(Layer::Inspection), action: Action::Deny, reason: refusal.reason() };
+                }
+                this.close(Ended::Cut);
+            }
             None => this.close(Ended::Complete),
         }
         Poll::Ready(frame)

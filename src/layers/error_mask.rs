@@ -273,6 +273,8 @@ fn face(refusal: &Refusal, map: Option<&Map>) -> Face {
         }
         R::RuleDropped { rule: _ } => Face { abort: true, ..closing(StatusCode::FORBIDDEN) },
         R::RuleRedirect { status, location, rule: _ } => redirect(StatusCode::from_u16(*status).unwrap_or(StatusCode::FOUND), location),
+        R::BodyUndecodable => closing(StatusCode::BAD_REQUEST),
+        R::ResponseTooLarge => plain(StatusCode::BAD_GATEWAY),
         R::BodyTooLarge => closing(StatusCode::PAYLOAD_TOO_LARGE),
         R::EngineError | R::Internal => plain(StatusCode::INTERNAL_SERVER_ERROR),
         R::BackendUnreachable | R::BackendTls | R::BackendGarbage | R::BackendLoginConflict => plain(StatusCode::BAD_GATEWAY),

@@ -30,6 +30,8 @@ pub struct Policy {
     pub audit: Audit,
     /// Time and size limits of clients' connections.
     pub limits: ClientLimits,
+    /// What inspection may hold.
+    pub inspection: InspectionLimits,
     /// Every host a request can ever be forwarded to.
     pub backends: Vec<Arc<Backend>>,
     /// The sites, each with its maps.
@@ -474,18 +476,39 @@ pub struct InspectionSettings {
     pub variables: Vec<(String, String)>,
     /// Exclusions, the widest level's first.
     pub exclusions: Vec<Arc<Exclusion>>,
-    /// Bytes of a request body that are inspected.
-    pub request_body_bytes_max: usize,
+    /// Bytes of a request body that are inspected; where nothing is written here or below, the rule files' directives hold.
+    pub request_body_bytes_max: Option<usize>,
+    /// The same for everything but uploaded files.
+    pub request_body_no_files_bytes_max: Option<usize>,
     /// What happens to a longer one.
-    pub over_limit: OverLimit,
+    pub over_limit: Option<OverLimit>,
+    /// Whether response bodies are inspected.
+    pub response_bodies: Option<bool>,
+    /// Bytes of a response body that are inspected.
+    pub response_body_bytes_max: Option<usize>,
+    /// What happens to a longer one.
+    pub response_over_limit: Option<OverLimit>,
     /// Requests fail (500) when the engine cannot decide; `false` lets them go on, recorded.
     pub on_error_closed: bool,
 }
 
-/// `over_limit` of inspection.
+/// What inspection may hold over all requests, and whom it asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InspectionLimits {
+    /// Bytes in memory.
+    pub memory_bytes_max: usize,
+    /// Bytes in unlinked files.
+    pub disk_bytes_max: u64,
+    /// Where these files are made; `None` for the system's folder of temporary files.
+    pub spill_directory: Option<PathBuf>,
+    /// Name servers for `@rbl`; empty for the system's.
+    pub rbl_name_servers: Vec<SocketAddr>,
+}
+
+/// `over_limit` and `response_over_limit` of inspection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverLimit {
-    /// 413.
+    /// 413; 502 for a response.
     Refuse,
     /// Inspect the first part; the record says `partial`.
     Partial,

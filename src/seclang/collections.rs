@@ -58,14 +58,20 @@ impl Collections for NoCollections {
     }
 }
 
-/// Collections in memory, bounded: behind `capacity` records the least recently stored goes.
+/// Collections in memory, bounded in records and bytes: beyond either the least recently stored goes.
 #[derive(Debug)]
 pub struct MemoryCollections {
     records: HashMap<(String, Vec<u8>), Stored>,
     by_age: BTreeMap<u64, (String, Vec<u8>)>,
     capacity: usize,
+    bytes_max: usize,
+    /// Bytes of all records, as [`Stored::bytes`] counts them.
+    bytes: usize,
     tick: u64,
 }
+
+/// What a record or a variable takes beside its texts.
+const OVERHEAD_BYTES: usize = 128;
 
 #[derive(Debug)]
 struct Stored {
@@ -73,6 +79,8 @@ struct Stored {
     expires: HashMap<Vec<u8>, u64>,
     dies_at: u64,
     tick: u64,
+    /// As counted when it was last stored.
+    counted: usize,
 }
 
 impl Default for MemoryCollections {
@@ -82,9 +90,20 @@ impl Default for MemoryCollections {
 }
 
 impl MemoryCollections {
-    /// An empty store for at most `capacity` records.
+    /// An empty store for at most `capacity` records of [`limits::MEMORY_BYTES_MAX`] bytes.
     pub fn with_capacity(capacity: usize) -> Self {
-        MemoryCollections { records: HashMap::new(), by_age: BTreeMap::new(), capacity: capacity.max(1), tick: 0 }
+        Self::with_bounds(capacity, limits::MEMORY_BYTES_MAX)
+    }
+
+    /// An empty store for at most `capacity` records of `bytes_max` bytes together, a record's own overhead included.
+    pub fn with_bounds(capacity: usize, bytes_max: usize) -> Self {
+        let (records, by_age) = (HashMap::new(), BTreeMap::new());
+        MemoryCollections { records, by_age, capacity: capacity.max(1), bytes_max, bytes: 0, tick: 0 }
+    }
+
+    /// Bytes of all records, their overhead included.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// How many records it holds.
@@ -100,6 +119,7 @@ impl MemoryCollections {
     fn forget(&mut self, id: &(String, Vec<u8>)) {
         if let Some(stored) = self.records.remove(id) {
             self.by_age.remove(&stored.tick);
+            self.bytes -= stored.counted;
         }
     }
 }
@@ -127,17 +147,19 @@ impl Collections for MemoryCollections {
         }
         self.tick += 1;
         let dies_at = now.saturating_add(timeout_seconds.saturating_mul(1_000_000));
-        let fresh = || Stored { variables: Table::default(), expires: HashMap::new(), dies_at, tick: 0 };
+        let fresh = || Stored { variables: Table::default(), expires: HashMap::new(), dies_at, tick: 0, counted: 0 };
         let stored = self.records.entry(id.clone()).or_insert_with(fresh);
         stored.drop_expired(now);
         let refused = changes.iter().filter(|change| !stored.apply(change, now)).count();
         stored.dies_at = dies_at;
+        let counted = stored.bytes() + 2 * (id.0.len() + id.1.len());
+        self.bytes = self.bytes - std::mem::replace(&mut stored.counted, counted) + counted;
         self.by_age.remove(&stored.tick);
         stored.tick = self.tick;
         self.by_age.insert(self.tick, id);
-        while self.records.len() > self.capacity {
+        while self.records.len() > self.capacity || self.bytes > self.bytes_max {
             let Some((_, oldest)) = self.by_age.pop_first() else { break };
-            self.records.remove(&oldest);
+            self.forget(&oldest);
         }
         if refused == 0 { Ok(()) } else { Err("the record has too many variables".to_owned()) }
     }
@@ -150,6 +172,12 @@ impl Stored {
             self.variables.remove(&name);
             self.expires.remove(&name);
         }
+    }
+
+    fn bytes(&self) -> usize {
+        let variables = self.variables.iter().map(|one| OVERHEAD_BYTES + 2 * one.name.len() + one.value.len());
+        let expiries = self.expires.keys().map(|name| OVERHEAD_BYTES + name.len());
+        OVERHEAD_BYTES + variables.sum::<usize>() + expiries.sum::<usize>()
     }
 
     fn apply(&mut self, change: &Change, now: u64) -> bool {
@@ -191,6 +219,22 @@ mod tests {
         assert!(store.load("ip", b"a", 11 * SECOND).expect("stored").variables.get(b"count").is_none());
         assert!(store.load("ip", b"a", 61 * SECOND).expect("stored").is_new);
         assert!(store.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_records_go_when_they_are_too_large_together() {
+        let mut store = MemoryCollections::with_bounds(1_000, 100_000);
+        let set = |bytes: usize| [Change::Set(Bytes::from_static(b"x"), vec![b'a'; bytes].into())];
+        for key in 0..50_u8 {
+            store.store("ip", &[key], &set(9_000), 60, 0).expect("stored");
+            assert!(store.bytes() <= 100_000);
+        }
+        assert!((8..=11).contains(&store.len()), "{}", store.len());
+        store.store("ip", b"large", &set(200_000), 60, 0).expect("stored, and gone at once");
+        assert_eq!((store.len(), store.bytes()), (0, 0));
+        store.store("ip", b"a", &set(90_000), 60, 0).expect("stored");
+        store.store("ip", b"a", &[Change::Remove(Bytes::from_static(b"x"))], 60, 0).expect("stored");
+        assert!(store.bytes() < 1_000, "what is removed no longer counts: {}", store.bytes());
     }
 
     #[test]

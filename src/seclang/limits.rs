@@ -85,6 +85,9 @@ pub const COLLECTION_TIMEOUT_SECONDS: u64 = 3_600;
 /// Records the in-memory [`crate::collections::MemoryCollections`] holds before the least recently used go.
 pub const MEMORY_RECORDS_MAX: usize = 100_000;
 
+/// Bytes of these records together.
+pub const MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
 /// Bytes of a persistent collection's key.
 pub const COLLECTION_KEY_BYTES_MAX: usize = 512;
 

@@ -98,11 +98,11 @@ impl RuleSet {
         let controls = || self.rules.iter().flat_map(|rule| &rule.links).flat_map(|link| &link.effects);
         match variable {
             Variable::ResponseBody => {
-                !self.settings.response_body_access
+                self.settings.response_body_access != Some(true)
                     && !controls().any(|effect| matches!(effect, Effect::Control(Control::ResponseBodyAccess(true))))
             }
             Variable::ArgsPost | Variable::ArgsPostNames | Variable::Files | Variable::FilesNames | Variable::RequestBody => {
-                !self.settings.request_body_access
+                self.settings.request_body_access == Some(false)
                     && self.settings.rule_engine != Switch::Off
                     && !controls().any(|effect| matches!(effect, Effect::Control(Control::RequestBodyAccess(true))))
             }

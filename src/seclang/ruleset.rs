@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::action::{Disruptive, Effect, Switch};
 use crate::expand::Template;
 use crate::limits;
-use crate::operator::Operator;
+use crate::operator::{Need, Operator};
 use crate::target::Target;
 use crate::transform::Transformation;
 use crate::verdict::Phase;
@@ -121,22 +121,22 @@ pub enum Check {
 pub struct Settings {
     /// `SecRuleEngine`
     pub rule_engine: Switch,
-    /// `SecRequestBodyAccess`
-    pub request_body_access: bool,
+    /// `SecRequestBodyAccess`; none of the settings of bodies has a value where no directive gives one.
+    pub request_body_access: Option<bool>,
     /// `SecRequestBodyLimit`, bytes
-    pub request_body_limit: u64,
+    pub request_body_limit: Option<u64>,
     /// `SecRequestBodyNoFilesLimit`, bytes
-    pub request_body_no_files_limit: u64,
+    pub request_body_no_files_limit: Option<u64>,
     /// `SecRequestBodyLimitAction Reject`, not `ProcessPartial`
-    pub request_body_limit_rejects: bool,
+    pub request_body_limit_rejects: Option<bool>,
     /// `SecRequestBodyJsonDepthLimit`
     pub json_depth: usize,
     /// `SecResponseBodyAccess`
-    pub response_body_access: bool,
+    pub response_body_access: Option<bool>,
     /// `SecResponseBodyLimit`, bytes
-    pub response_body_limit: u64,
+    pub response_body_limit: Option<u64>,
     /// `SecResponseBodyLimitAction Reject`, not `ProcessPartial`
-    pub response_body_limit_rejects: bool,
+    pub response_body_limit_rejects: Option<bool>,
     /// `SecResponseBodyMimeType`, lower case
     pub response_mime_types: Vec<String>,
     /// `SecArgumentsLimit`
@@ -177,14 +177,14 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             rule_engine: Switch::Off,
-            request_body_access: false,
-            request_body_limit: limits::REQUEST_BODY_BYTES,
-            request_body_no_files_limit: limits::REQUEST_BODY_NO_FILES_BYTES,
-            request_body_limit_rejects: true,
+            request_body_access: None,
+            request_body_limit: None,
+            request_body_no_files_limit: None,
+            request_body_limit_rejects: None,
             json_depth: limits::JSON_DEPTH_MAX,
-            response_body_access: false,
-            response_body_limit: limits::RESPONSE_BODY_BYTES,
-            response_body_limit_rejects: true,
+            response_body_access: None,
+            response_body_limit: None,
+            response_body_limit_rejects: None,
             response_mime_types: vec!["text/plain".to_owned(), "text/html".to_owned()],
             arguments_limit: limits::ARGUMENTS_MAX,
             upload_files: limits::UPLOAD_FILES_MAX,
@@ -221,6 +221,12 @@ impl RuleSet {
     /// The options.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whether rules of a phase look names up ([`crate::Transaction::dns_names`]).
+    pub fn asks_dns(&self, phase: Phase) -> bool {
+        let asks = |link: &Link| matches!(&link.test, Some(Test { check: Check::Operator(operator), .. }) if operator.needs() == Need::Dns);
+        self.rules.iter().filter(|rule| rule.phase == phase).flat_map(|rule| &rule.links).any(asks)
     }
 
     /// How many rules run in a phase.

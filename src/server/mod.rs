@@ -318,6 +318,7 @@ impl Gateway {
         while self.connections.count() > 0 && std::time::Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
+        let inspection = Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner).1.inspection);
         let drained = self.connections.count() == 0;
         match Arc::try_unwrap(self) {
             Ok(own) => {
@@ -329,9 +330,13 @@ impl Gateway {
                 }
                 drop(own.workers);
                 drop(own.indexing);
+                // Records whose inputs are still looked at come last.
+                let looked_at = inspection.finish(limits::INSPECTION_STOP_TIMEOUT);
                 own.trail.stop();
+                return drained && looked_at;
             }
             Err(shared) => {
+                inspection.finish(limits::INSPECTION_STOP_TIMEOUT);
                 shared.trail.stop();
             }
         }

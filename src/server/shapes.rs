@@ -84,7 +84,7 @@ impl Shapes {
         let map = made(head)?;
         // Names that repeat, or stand in another order than they came, have no such short cut.
         let same = |(ours, header): (&HeaderName, _)| ours.as_str().as_bytes().eq_ignore_ascii_case(head.get(header));
-        if map.len() == head.headers.len() && map.keys().zip(head.headers.iter().map(|h| &h.name)).all(same) {
+        if map.keys_len() == head.headers.len() && map.keys().zip(head.headers.iter().map(|h| &h.name)).all(same) {
             place.names.clear();
             place.names.extend_from_slice(names);
             place.map = map.clone();

@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     }
     if let Ok(threads) = std::env::var("TRAIL_INDEX_THREADS").unwrap_or_else(|_| "2".into()).parse() {
         let before = Instant::now();
-        let work = &mut Work { threads, memory_bytes: threads * 150_000_000, thorough: false, progress: &mut |_, _| true };
+        let work = &mut Work { threads, memory_bytes: threads * 150_000_000, thorough: true, progress: &mut |_, _| true };
         let report = update(&folder, &index, work).unwrap();
         println!("indexed {} records in {:.1?}: {} MB of index", report.records, before.elapsed(), bytes(&index) >> 20);
     }

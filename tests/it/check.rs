@@ -127,6 +127,7 @@ fn helper_files() -> Memory {
         "../certs/wiki.pem",
         "../certs/internal-ca.pem",
         "rules/modsecurity.conf",
+        "spill/file",
         "crs/crs-setup.conf.example",
         "crs/rules/REQUEST-901-INITIALIZATION.conf",
         "/usr/share/modsecurity-crs/owasp-crs.load",

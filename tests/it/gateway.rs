@@ -369,6 +369,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         }
     }
 
+    /// Reads into the buffer until the other side closes.
+    pub(crate) async fn rest(&mut self) {
+        while self.more().await {}
+    }
+
     /// All answers until the other side closes.
     pub(crate) async fn answers(&mut self) -> Vec<Answer> {
         let mut all = Vec::new();

@@ -1,9 +1,13 @@
 //! What the gateway promises on the way of one request, over real sockets with a raw backend behind it.
 
+#[path = "walk/answers.rs"]
+mod answers;
 #[path = "walk/backend_faults.rs"]
 mod backend_faults;
 #[path = "walk/balancer.rs"]
 mod balancer;
+#[path = "walk/bodies.rs"]
+mod bodies;
 #[path = "walk/door.rs"]
 mod door;
 #[path = "walk/inspection.rs"]

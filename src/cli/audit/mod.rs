@@ -82,7 +82,7 @@ pub(crate) enum AuditCommand {
         #[arg(long, value_name = "N", default_value_t = 20)]
         limit: usize,
     },
-    /// Bring the index up to date, so that the other commands answer in under a second
+    /// Bring the index up to date, so that the other commands answer fast however long the trail is
     Index {
         #[command(flatten)]
         place: Place,

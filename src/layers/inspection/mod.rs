@@ -1,58 +1,89 @@
-//! Layer 4, inspection: the rules look at each request, and at the head of each answer.
+//! Layer 4, inspection: the rules look at each request and its answer, head and body.
 
-mod body;
+mod budget;
+mod decode;
 mod exclusions;
 mod files;
+mod geo;
+mod held;
+mod intake;
+mod pool;
+mod rbl;
+mod request;
+mod response;
+mod shared;
 mod watch;
 
 use crate::audit::{Extent, Record};
 use crate::clock::Moment;
 use crate::diagnostic::Diagnostic;
 use crate::evidence::{Caller, Inspected, Mapped, NoHandshake};
-use crate::limits::INSPECTION_MEMORY_BYTES_MAX;
-use crate::message::{Body, Request, Response};
+use crate::limits::{INSPECTED_REQUEST_BODY_BYTES_MAX, INSPECTED_REQUEST_BODY_NO_FILES_BYTES_MAX, INSPECTED_RESPONSE_BODY_BYTES_MAX};
+use crate::message::{Request, Response};
 use crate::policy::{InspectionMode, InspectionSettings, Map, OverLimit, Policy};
 use crate::refusal::{Layer, Refusal};
 pub use files::check_rules;
 
-use body::{Budget, Collected, Copying};
-use http::header::CONTENT_TYPE;
-use seclang::collections::MemoryCollections;
+use seclang::geo::GeoDatabase;
 use seclang::ruleset::RuleSet;
-use seclang::transaction::{Mode, Options, Transaction};
-use seclang::verdict::{Disruption, Intervention};
+use seclang::transaction::{BodyOptions, Mode, Options, Transaction};
+use seclang::verdict::{Disruption, Intervention, Phase};
+use shared::Tools;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
-use watch::Watched;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use watch::{Feed, Watched};
 
 /// Layer 4: the compiled rules of all maps, shared by all runtime threads.
 #[derive(Debug)]
 pub struct Inspection {
-    sets: HashMap<Vec<usize>, Compiled>,
-    collections: Arc<Mutex<MemoryCollections>>,
-    budget: Arc<Budget>,
+    sets: HashMap<Vec<usize>, Set>,
+    tools: Arc<Tools>,
 }
 
-/// A combination of rule sets, and what the policy excludes from it.
+/// One combination of rule sets, compiled.
 #[derive(Debug)]
-struct Compiled {
+struct Set {
     rules: Arc<RuleSet>,
+    /// What the policy excludes from it.
     exclusions: exclusions::Compiled,
+    /// Phases whose rules ask block lists.
+    asks_dns: Vec<Phase>,
+    /// What `@geoLookup` asks.
+    geo: Option<Arc<dyn GeoDatabase>>,
 }
 
 /// A transaction under way; its last phase runs when the record closes.
 #[derive(Debug)]
-pub struct Watch(Option<Arc<Watched>>);
+pub struct Watch(Option<(Arc<Watched>, Plan)>);
+
+/// A phase on its way, inside a body that waits for it.
+type Decision = Pin<Box<dyn Future<Output = Result<(), Refusal>> + Send>>;
+
+/// What a transaction may do, once phase 1 has run.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    mode: Mode,
+    /// `on_error = "closed"`
+    closed: bool,
+    refuses_large: bool,
+    refuses_large_responses: bool,
+    /// The response limit where the transaction cannot be asked.
+    response_limit: u64,
+}
 
 impl Inspection {
-    /// Compiles the rules that the policy's maps name, each combination once.
+    /// Compiles the rules that the policy's maps name, each combination once. Threads and persistent collections
+    /// go on from `previous`.
     ///
     /// # Errors
     /// Every mistake in the rule files.
-    pub fn new(policy: &Policy) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
+    pub fn new(policy: &Policy, previous: Option<&Self>) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut sets = HashMap::new();
         let (mut warnings, mut mistakes) = (Vec::new(), Vec::new());
+        let mut places = geo::Files::default();
         for map in policy.sites.iter().flat_map(|s| s.maps.iter().chain([&s.unmapped])) {
             let wanted = &map.inspection.rule_sets;
             if map.inspection.mode == InspectionMode::Off || sets.contains_key(wanted) {
@@ -61,11 +92,16 @@ impl Inspection {
             match files::load(policy, wanted) {
                 Ok((rules, notes)) => {
                     warnings.extend(notes);
-                    let excluded = exclusions::compile(policy, wanted, &rules).unwrap_or_else(|found| {
+                    let asks_dns = Phase::ALL.into_iter().filter(|phase| rules.asks_dns(*phase)).collect();
+                    let exclusions = exclusions::compile(policy, wanted, &rules).unwrap_or_else(|found| {
                         mistakes.extend(found);
                         exclusions::Compiled::new()
                     });
-                    sets.insert(wanted.clone(), Compiled { rules: Arc::new(rules), exclusions: excluded });
+                    let geo = places.of(&rules).unwrap_or_else(|mistake| {
+                        mistakes.push(mistake);
+                        None
+                    });
+                    sets.insert(wanted.clone(), Set { rules: Arc::new(rules), exclusions, asks_dns, geo });
                 }
                 Err(found) => mistakes.extend(found.into_iter().filter(|d| !mistakes.contains(d)).collect::<Vec<_>>()),
             }
@@ -73,16 +109,17 @@ impl Inspection {
         if !mistakes.is_empty() {
             return Err(mistakes);
         }
-        warnings.extend(exclusions::warnings(policy, sets.iter().map(|(wanted, set)| (wanted.as_slice(), &*set.rules)), now()));
-        let budget = Arc::new(Budget::new(INSPECTION_MEMORY_BYTES_MAX));
-        Ok((Self { sets, collections: Arc::default(), budget }, warnings))
+        let rules = sets.iter().map(|(wanted, set): (&Vec<usize>, &Set)| (wanted.as_slice(), &*set.rules));
+        warnings.extend(exclusions::warnings(policy, rules, now()));
+        let tools = Arc::new(Tools::new(&policy.inspection, previous.map(|p| &*p.tools)));
+        Ok((Self { sets, tools }, warnings))
     }
 
     /// Phases 1 and 2. In block mode the body is read before anything is forwarded; in detect mode it streams, and a copy is
     /// inspected when it has ended.
     ///
     /// # Errors
-    /// What a rule decides, `BodyTooLarge`, `EngineError`, and what ended the body early.
+    /// What a rule decides, `BodyTooLarge`, `BodyUndecodable`, `Overloaded`, `EngineError`, and what ended the body early.
     pub async fn admit(
         &self,
         mapped: &Mapped,
@@ -104,24 +141,44 @@ impl Inspection {
         record.inspection_mode = if mode == Mode::Block { "block" } else { "detect" };
         // A map whose rules were not compiled cannot be served: the policy builds both from the same list.
         let set = self.sets.get(&settings.rule_sets).ok_or(Refusal::EngineError)?;
-        let mut transaction = begin(&set.rules, mode, settings, (mapped.address, caller.user.as_deref()), request);
+        let mut transaction = begin(set, mode, settings, (mapped.address, caller.user.as_deref()), request);
         exclusions::apply(&mapped.map, &mapped.path, &set.exclusions, request.received.unix_micros, &mut transaction, record);
-        let watched = Arc::new(Watched::new(transaction, Arc::clone(&self.collections)));
+        let watched = Watched::new(transaction, &self.tools, request.raw.bytes.len());
         record.late = Some(watched.clone());
-        self.judge(&watched, settings, Watched::request_headers)?;
+        self.ask_block_lists(set, &watched, mode).await;
+        let mut plan = Plan::new(mode, settings, &watched);
+        let outcome = watched.decide(Phase::RequestHeaders, None).await?;
+        plan.judge(&watched, outcome.intervention)?;
+        // `ctl:ruleEngine` may have lowered it.
+        plan.mode = watched.with(|tx| tx.mode());
+        self.body(&plan, &watched, request).await?;
+        Ok((inspected, Watch(Some((watched, plan)))))
+    }
+
+    /// Phase 2.
+    async fn body(&self, plan: &Plan, watched: &Arc<Watched>, request: &mut Request) -> Result<(), Refusal> {
         if request.body.is_empty() {
             watched.extent(Extent::Full, "");
-            self.judge(&watched, settings, Watched::request_body)?;
-        } else if !watched.wants_body() || !inspectable(request) {
-            watched.extent(Extent::Partial, "content_type");
-            self.judge(&watched, settings, Watched::request_body)?;
-        } else if mode == Mode::Block {
-            self.hold(&watched, settings, request).await?;
+            plan.run(watched, Phase::RequestBody, None).await
+        } else if plan.mode == Mode::Off {
+            watched.extent(Extent::None, "rule_engine_off");
+            Ok(())
+        } else if !watched.with(|tx| tx.wants_request_body()) {
+            watched.extent(Extent::Partial, "body_access_off");
+            plan.run(watched, Phase::RequestBody, None).await
+        } else if plan.mode == Mode::Block {
+            request::hold(plan, watched, &self.tools.budget, request).await
         } else {
-            let copy = Copying::new(request.body.take(), Arc::clone(&watched), settings.request_body_bytes_max, &self.budget);
-            request.body = Body::boxed(copy);
+            request::Copying::put(watched, &self.tools.budget, request);
+            Ok(())
         }
-        Ok((inspected, Watch(Some(watched))))
+    }
+
+    async fn ask_block_lists(&self, set: &Set, watched: &Watched, mode: Mode) {
+        if !set.asks_dns.is_empty() {
+            let names = watched.with(|tx| set.asks_dns.iter().flat_map(|phase| tx.dns_names(*phase)).collect());
+            self.tools.rbl.answer(names, watched, mode == Mode::Block).await;
+        }
     }
 
     /// A request that is refused before the rules' turn: they see its head in report-only mode, so that the record names them.
@@ -140,71 +197,81 @@ impl Inspection {
             return;
         }
         let Some(set) = self.sets.get(&map.inspection.rule_sets) else { return };
-        let transaction = begin(&set.rules, Mode::Detect, &map.inspection, (record.source, None), request);
-        let watched = Arc::new(Watched::new(transaction, Arc::clone(&self.collections)));
+        let transaction = begin(set, Mode::Detect, &map.inspection, (record.source, None), request);
+        let watched = Watched::new(transaction, &self.tools, request.raw.bytes.len());
         watched.extent(Extent::Partial, "refused_head");
         record.inspection_mode = "detect";
         record.late = Some(watched.clone());
         // Report-only: what the rules found is in the transaction.
-        let _ = watched.request_headers();
+        watched.note(Phase::RequestHeaders, None);
         if refusal.layer() == Layer::Door {
-            let _ = watched.request_body();
+            watched.note(Phase::RequestBody, None);
         }
     }
 
-    /// Phase 3 on the head of the answer.
+    /// Phases 3 and 4. In block mode the body waits for phase 4, unless it is a stream; in detect mode nothing waits.
     ///
     /// # Errors
-    /// What a rule decides; `EngineError`.
-    pub async fn release(&self, mapped: &Mapped, watch: Watch, response: Response) -> Result<Response, Refusal> {
-        let Some(watched) = watch.0 else { return Ok(response) };
-        if response.status == http::StatusCode::SWITCHING_PROTOCOLS {
+    /// What a rule decides; `ResponseTooLarge`, `Overloaded`, `EngineError`.
+    pub async fn release(&self, watch: Watch, mut response: Response) -> Result<Response, Refusal> {
+        let Some((watched, plan)) = watch.0 else { return Ok(response) };
+        if response.status == http::StatusCode::SWITCHING_PROTOCOLS || plan.mode == Mode::Off {
             return Ok(response);
         }
-        watched.response(&response);
-        self.judge(&watched, &mapped.map.inspection, Watched::response_headers)?;
+        if plan.mode == Mode::Block {
+            watched.response(response.status, &response.headers);
+            plan.run(&watched, Phase::ResponseHeaders, None).await?;
+        } else {
+            watched.note_response(&response);
+        }
+        let head = response::Head::of(&response, &watched, plan.response_limit);
+        response.body = response::pass(&plan, &watched, &self.tools.budget, response.body, head).await?;
         Ok(response)
     }
 
-    /// Reads the body up to the limit, lets phase 2 decide, and puts it back.
-    async fn hold(&self, watched: &Arc<Watched>, settings: &InspectionSettings, request: &mut Request) -> Result<(), Refusal> {
-        let collected = body::collect(request.body.take(), settings.request_body_bytes_max, &self.budget).await?;
-        match &collected {
-            Collected { whole: true, .. } => watched.extent(Extent::Full, ""),
-            Collected { over_budget: true, .. } if settings.on_error_closed => return Err(Refusal::Overloaded),
-            Collected { over_budget: true, .. } => watched.extent(Extent::Partial, "memory"),
-            Collected { .. } if settings.over_limit == OverLimit::Refuse => return Err(Refusal::BodyTooLarge),
-            Collected { .. } => watched.extent(Extent::Partial, "body_limit"),
-        }
-        for chunk in &collected.chunks {
-            watched.feed(chunk);
-        }
-        self.judge(watched, settings, Watched::request_body)?;
-        request.body = collected.back();
-        Ok(())
+    /// Waits until what is looked at on the pool has its record; false when that takes longer than `limit`.
+    pub fn finish(&self, limit: Duration) -> bool {
+        self.tools.pool.finish(limit)
+    }
+}
+
+impl Plan {
+    fn new(mode: Mode, settings: &InspectionSettings, watched: &Watched) -> Self {
+        let (refuses_large, refuses_large_responses, response_limit) =
+            watched.with(|tx| (tx.request_body_rejects(), tx.response_body_rejects(), tx.response_body_limit()));
+        Self { mode, closed: settings.on_error_closed, refuses_large, refuses_large_responses, response_limit }
     }
 
-    fn judge(&self, watched: &Watched, settings: &InspectionSettings, phase: fn(&Watched) -> Option<Intervention>) -> Result<(), Refusal> {
-        if let Some(intervention) = phase(watched) {
-            return Err(refusal(intervention));
+    /// Runs a phase; in block mode it is waited for, and decides.
+    async fn run(&self, watched: &Arc<Watched>, phase: Phase, feed: Option<Feed>) -> Result<(), Refusal> {
+        if self.mode != Mode::Block {
+            watched.note(phase, feed);
+            return Ok(());
         }
-        if settings.mode == InspectionMode::Block && settings.on_error_closed && watched.failed() {
-            return Err(Refusal::EngineError);
+        let outcome = watched.decide(phase, feed).await?;
+        self.judge(watched, outcome.intervention)
+    }
+
+    fn judge(&self, watched: &Watched, intervention: Option<Intervention>) -> Result<(), Refusal> {
+        match intervention {
+            Some(intervention) => Err(refusal(intervention)),
+            None if self.mode == Mode::Block && self.closed && watched.failed() => Err(Refusal::EngineError),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
 /// `client` is the address and, where one has signed in, the user.
-fn begin(
-    rules: &Arc<RuleSet>,
-    mode: Mode,
-    settings: &InspectionSettings,
-    client: (IpAddr, Option<&str>),
-    request: &Request,
-) -> Transaction {
-    let options = Options { mode: Some(mode), unique_id: request.id.to_string(), now: request.received.unix_micros, ..Options::default() };
-    let mut transaction = Transaction::new(Arc::clone(rules), options);
+fn begin(set: &Set, mode: Mode, settings: &InspectionSettings, client: (IpAddr, Option<&str>), request: &Request) -> Transaction {
+    let options = Options {
+        mode: Some(mode),
+        unique_id: request.id.to_string(),
+        now: request.received.unix_micros,
+        bodies: bodies(settings, &set.rules),
+        geo: set.geo.clone(),
+        ..Options::default()
+    };
+    let mut transaction = Transaction::new(Arc::clone(&set.rules), options);
     for (name, value) in &settings.variables {
         // The policy has fewer than TX holds.
         let _ = transaction.set_tx_variable(name, value);
@@ -215,22 +282,37 @@ fn begin(
         transaction.remote_user(user);
     }
     let raw = &request.raw;
-    transaction.request_line(raw.line(), raw.method(), raw.target(), raw.version());
-    // A bare CR ends no line for us and one for others: where a line's end is in doubt, its header is no header.
-    for (name, value) in raw.headers().filter(|(_, value)| !value.contains(&b'\r')) {
-        transaction.request_header(name, value);
+    let [line, method, target, version] = [&raw.line, &raw.method, &raw.target, &raw.version].map(|part| raw.slice(part));
+    transaction.request_line_bytes(line, method, target, version);
+    for header in &raw.headers {
+        let (name, value) = (raw.slice(&header.name), raw.slice(&header.value));
+        // A bare CR ends no line for us and one for others: where a line's end is in doubt, its header is no header.
+        if !value.contains(&b'\r') {
+            transaction.request_header_bytes(name, value);
+        }
     }
     transaction
 }
 
-/// Whether a body has a form that rules can read; others stream past with the header rules only.
-fn inspectable(request: &Request) -> bool {
-    let Some(value) = request.headers.get(CONTENT_TYPE) else { return true };
-    let Ok(text) = value.to_str() else { return true };
-    let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let binary = ["image/", "video/", "audio/", "font/"].iter().any(|p| essence.starts_with(p));
-    let opaque = ["application/octet-stream", "application/zip", "application/pdf", "application/gzip", "application/grpc"];
-    !(binary || opaque.contains(&essence.as_str()))
+/// What is inspected of bodies: the policy's key where it is written, else the rule files' directive, else our default.
+fn bodies(settings: &InspectionSettings, rules: &RuleSet) -> BodyOptions {
+    let rules = rules.settings();
+    let size = |key: Option<usize>, directive: Option<u64>, default: usize| key.map(|n| n as u64).or(directive).or(Some(default as u64));
+    let refuses = |key: Option<OverLimit>| key.map(|over| over == OverLimit::Refuse);
+    BodyOptions {
+        request_access: Some(rules.request_body_access.unwrap_or(true)),
+        request_limit: size(settings.request_body_bytes_max, rules.request_body_limit, INSPECTED_REQUEST_BODY_BYTES_MAX),
+        request_no_files_limit: size(
+            settings.request_body_no_files_bytes_max,
+            rules.request_body_no_files_limit,
+            INSPECTED_REQUEST_BODY_NO_FILES_BYTES_MAX,
+        ),
+        request_rejects: refuses(settings.over_limit).or(rules.request_body_limit_rejects).or(Some(true)),
+        response_access: settings.response_bodies.or(rules.response_body_access).or(Some(false)),
+        response_limit: size(settings.response_body_bytes_max, rules.response_body_limit, INSPECTED_RESPONSE_BODY_BYTES_MAX),
+        response_rejects: refuses(settings.response_over_limit).or(rules.response_body_limit_rejects).or(Some(false)),
+        processor_by_type: true,
+    }
 }
 
 fn refusal(intervention: Intervention) -> Refusal {

@@ -1,11 +1,13 @@
 //! `[inspection]`: the mode, the rule sets with their files and settings, what happens to bodies.
 
+use super::names::Wrong;
 use super::section::{Section, quoted, shown};
-use super::settings::{Level, narrowable};
+use super::settings::{Level, each, narrowable};
 use super::tree::{Sp, Value};
 use super::{Ctx, Expect, State};
 use crate::limits;
-use crate::policy::{CrsFiles, InspectionMode, InspectionSettings, OverLimit, POLICY_VARIABLE, RuleSetSource};
+use crate::policy::{CrsFiles, InspectionLimits, InspectionMode, InspectionSettings, OverLimit, POLICY_VARIABLE, RuleSetSource};
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 /// The first file of every release of the Core Rule Set since version 3.
@@ -37,7 +39,11 @@ narrowable! {
         outbound_threshold: u32,
         variables: Variables,
         request_body_bytes_max: usize,
+        request_body_no_files_bytes_max: usize,
         over_limit: OverLimit,
+        response_bodies: bool,
+        response_body_bytes_max: usize,
+        response_over_limit: OverLimit,
         on_error_closed: bool,
     }
 }
@@ -55,6 +61,7 @@ pub(super) fn narrowed(wide: &InspectionFile, narrow: &InspectionFile) -> Inspec
 /// Reads the table at one level.
 pub(super) fn read(s: &Section<'_>) -> InspectionFile {
     let modes = [("block", InspectionMode::Block), ("detect", InspectionMode::Detect), ("off", InspectionMode::Off)];
+    let over = [("refuse", OverLimit::Refuse), ("partial", OverLimit::Partial)];
     InspectionFile {
         mode: s.choice("mode", &modes),
         rules: s.texts("rules").map(|list| rules(s, list)),
@@ -64,9 +71,32 @@ pub(super) fn read(s: &Section<'_>) -> InspectionFile {
         outbound_threshold: s.number("outbound_threshold", 1..=THRESHOLD_MAX),
         variables: variables(s),
         request_body_bytes_max: s.number("request_body_bytes_max", 0..=1 << 30),
-        over_limit: s.choice("over_limit", &[("refuse", OverLimit::Refuse), ("partial", OverLimit::Partial)]),
+        request_body_no_files_bytes_max: s.number("request_body_no_files_bytes_max", 0..=1 << 30),
+        over_limit: s.choice("over_limit", &over),
+        response_bodies: s.flag("response_bodies"),
+        response_body_bytes_max: s.number("response_body_bytes_max", 0..=1 << 30),
+        response_over_limit: s.choice("response_over_limit", &over),
         on_error_closed: s.choice("on_error", &[("closed", true), ("open", false)]),
     }
+}
+
+/// What may be held over all requests, and who is asked about block lists.
+pub(super) fn bounds(root: &Section<'_>) -> InspectionLimits {
+    let (table, inspection) = (root.table("limits", false), root.table("inspection", false));
+    let number = |key, most: i64| table.as_ref().and_then(|s| s.number::<u64>(key, 0..=most)).map(|n| n.value);
+    let memory = number("inspection_memory_bytes_max", 1 << 40).and_then(|n| usize::try_from(n).ok());
+    InspectionLimits {
+        memory_bytes_max: memory.unwrap_or(limits::INSPECTION_MEMORY_BYTES_MAX),
+        disk_bytes_max: number("inspection_disk_bytes_max", 1 << 44).unwrap_or(limits::INSPECTION_DISK_BYTES_MAX),
+        spill_directory: inspection.as_ref().and_then(|s| s.path("spill_directory", Expect::Directory)).map(|d| d.value),
+        rbl_name_servers: inspection.as_ref().and_then(|s| each(s, "rbl_name_servers", name_server)).map(|l| l.value).unwrap_or_default(),
+    }
+}
+
+fn name_server(text: &str) -> Result<SocketAddr, Wrong> {
+    let bare: Option<IpAddr> = text.trim().parse().ok();
+    let right = bare.map(|address| SocketAddr::new(address, 53).to_string()).unwrap_or_default();
+    text.parse().map_err(|_| (format!("\"{text}\" is not the address and port of a name server"), right))
 }
 
 fn rules(s: &Section<'_>, list: Sp<Vec<Sp<String>>>) -> Sp<Vec<Sp<RuleItem>>> {
@@ -227,8 +257,12 @@ pub(super) fn resolve(ctx: &Ctx<'_>, level: &Level, places: &Places) -> Inspecti
         variables: transaction_variables(i, &sources),
         rule_sets: sources.into_iter().map(|s| ctx.rule_set(s)).collect(),
         exclusions: if mode == InspectionMode::Off { Vec::new() } else { level.exclusions.clone() },
-        request_body_bytes_max: i.request_body_bytes_max.as_ref().map_or(limits::INSPECTED_REQUEST_BODY_BYTES_MAX, |v| v.value),
-        over_limit: i.over_limit.as_ref().map_or(OverLimit::Refuse, |v| v.value),
+        request_body_bytes_max: i.request_body_bytes_max.as_ref().map(|v| v.value),
+        request_body_no_files_bytes_max: i.request_body_no_files_bytes_max.as_ref().map(|v| v.value),
+        over_limit: i.over_limit.as_ref().map(|v| v.value),
+        response_bodies: i.response_bodies.as_ref().map(|v| v.value),
+        response_body_bytes_max: i.response_body_bytes_max.as_ref().map(|v| v.value),
+        response_over_limit: i.response_over_limit.as_ref().map(|v| v.value),
         on_error_closed: i.on_error_closed.as_ref().is_none_or(|v| v.value),
     }
 }

@@ -187,6 +187,7 @@ fn read(ctx: &Ctx<'_>, path: &Path, table: &tree::Table) -> Policy {
         audit: server::audit(&root, admin.as_ref().is_some_and(|a| a.value.console.is_some())),
         admin: admin.map(|a| a.value),
         limits: server::client_limits(&root),
+        inspection: inspection::bounds(&root),
         pages,
         trusted_proxies: forward
             .as_ref()

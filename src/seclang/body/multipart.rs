@@ -4,11 +4,13 @@
 //! where it can and raises a flag for everything that a browser would not have written.
 
 mod boundary;
+mod condense;
 mod disposition;
 
 use std::ops::Range;
 
 use super::{BodyError, Limits};
+pub use condense::{Condensed, Condenser};
 
 /// Deviations, named as the variables `MULTIPART_...` are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +99,11 @@ pub fn parse(input: &[u8], content_type: &[u8], limits: &Limits) -> Parsed {
     let mut reader = Reader { input, at: 0, boundary, limits, files: 0, nameless: None, parsed: Parsed { flags, ..Parsed::default() } };
     let error = reader.run().err();
     Parsed { error, ..reader.parsed }
+}
+
+/// Whether what follows two dashes could be somebody's boundary.
+fn is_plausible(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|&byte| boundary::is_boundary_byte(byte)) && text.len() <= 70
 }
 
 /// A line: where its text is, where the next begins, and its end.
@@ -191,8 +198,7 @@ impl<'a> Reader<'a> {
                 return Err(BodyError::mistake(line.text.start, "white space follows a boundary"));
             }
             _ => {
-                let plausible = !behind.is_empty() && behind.iter().all(|&byte| boundary::is_boundary_byte(byte)) && behind.len() <= 70;
-                let flag = if plausible { 1 } else { 2 };
+                let flag = if is_plausible(behind) { 1 } else { 2 };
                 let seen = &mut self.parsed.flags.unmatched_boundary;
                 *seen = if *seen == 1 { 1 } else { flag };
                 return Ok(Mark::Data);

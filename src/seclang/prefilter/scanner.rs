@@ -246,8 +246,10 @@ fn texts<'a>(chosen: &[(usize, &'a Clause)]) -> Texts<'a> {
     texts.into_iter().map(|(text, fulfils)| (text, fulfils.into_iter().collect())).collect()
 }
 
+type Pairs = (Box<[u8; 128 * 128]>, Vec<Box<[(u32, u64)]>>);
+
 /// The numbers of texts of two bytes, and what each number fulfils. Texts that fold alike have one number.
-fn pairs(texts: &Texts<'_>, folds: &[u8; 256]) -> (Box<[u8; 128 * 128]>, Vec<Box<[(u32, u64)]>>) {
+fn pairs(texts: &Texts<'_>, folds: &[u8; 256]) -> Pairs {
     let mut numbers = Box::new([0_u8; 128 * 128]);
     let mut fulfils = vec![BTreeMap::<u32, u64>::new()];
     for (text, fulfilled) in texts {

@@ -156,7 +156,10 @@ impl Transaction {
             V::RequestHeadersNames => names(&request.headers),
             V::ResponseHeadersNames => names(&self.response.headers),
             V::FilesNames => names(&self.found.files),
-            V::FilesSizes => self.found.file_contents.iter().for_each(|file| visit(&file.name, &number(file.value.len()))),
+            V::FilesSizes => {
+                let sizes = self.found.files.iter().zip(&self.found.file_sizes);
+                sizes.for_each(|(file, size)| visit(&file.name, &size.to_string().into()));
+            }
             _ => {}
         }
     }
@@ -174,7 +177,7 @@ impl Transaction {
                 let value = self.user.as_ref().and_then(|_| first(&request.headers, b"authorization"))?;
                 value.slice_ref(value.split(|byte| *byte == b' ').next().unwrap_or_default())
             }
-            V::FilesCombinedSize => number(self.found.file_contents.iter().map(|file| file.value.len()).sum()),
+            V::FilesCombinedSize => self.found.file_sizes.iter().sum::<u64>().to_string().into(),
             V::FullRequest | V::FullRequestLength => {
                 let whole = self.full_request();
                 if variable == V::FullRequest { whole } else { number(whole.len()) }

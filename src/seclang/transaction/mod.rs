@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::action::{Allow, Switch};
 use crate::body::{multipart, xml};
@@ -25,7 +25,8 @@ use crate::value::{Entry, Table};
 use crate::variable::Variable;
 use crate::verdict::{Cause, EngineError, Intervention, Match, Phase};
 
-pub use body::BodyOutcome;
+use body::Pieces;
+pub use body::{BodyOptions, BodyOutcome};
 pub(crate) use sight::Sight;
 
 /// What the engine may do.
@@ -60,6 +61,8 @@ pub struct Options {
     pub now: u64,
     /// Overrides [`limits::FUEL_MAX`].
     pub fuel: Option<u64>,
+    /// Overrides what the directives say of bodies.
+    pub bodies: BodyOptions,
     /// How rules are matched.
     pub evaluator: Evaluator,
     /// What `@geoLookup` asks; without one, using the operator is an engine error.
@@ -112,10 +115,14 @@ pub(crate) struct Request {
     pub(crate) args_get: Vec<Entry>,
     pub(crate) args_post: Vec<Entry>,
     pub(crate) query_error: bool,
-    pub(crate) buffer: BytesMut,
+    pub(crate) buffer: Pieces,
     pub(crate) body: Option<Bytes>,
     pub(crate) body_access: bool,
     pub(crate) body_limit: u64,
+    pub(crate) no_files_limit: u64,
+    pub(crate) rejects: bool,
+    /// JSON and XML are parsed by their media type where no rule names a processor.
+    pub(crate) processor_by_type: bool,
     /// Bytes that arrived, those behind the limit included.
     pub(crate) body_arrived: u64,
     pub(crate) body_cut: bool,
@@ -129,10 +136,11 @@ pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) protocol: Bytes,
     pub(crate) headers: Vec<Entry>,
-    pub(crate) buffer: BytesMut,
+    pub(crate) buffer: Pieces,
     pub(crate) body: Option<Bytes>,
     pub(crate) body_access: bool,
     pub(crate) body_limit: u64,
+    pub(crate) rejects: bool,
     pub(crate) body_cut: bool,
 }
 
@@ -148,6 +156,8 @@ pub(crate) struct Found {
     pub(crate) files: Vec<Entry>,
     /// Field name and contents.
     pub(crate) file_contents: Vec<Entry>,
+    /// Bytes of each file, those that were left out included.
+    pub(crate) file_sizes: Vec<u64>,
     pub(crate) part_names: Vec<Entry>,
     pub(crate) xml_text: Option<Bytes>,
     pub(crate) xml_attributes: Vec<Entry>,
@@ -200,9 +210,7 @@ impl Transaction {
             Switch::Partly => Mode::Detect,
             Switch::Off => Mode::Off,
         });
-        let request = Request { body_access: settings.request_body_access, body_limit: settings.request_body_limit, ..Request::default() };
-        let response =
-            Response { body_access: settings.response_body_access, body_limit: settings.response_body_limit, ..Response::default() };
+        let (request, response) = body::begin(settings, &options.bodies);
         let removed = vec![0; rules.rules().len().div_ceil(64)];
         Transaction {
             mode,

@@ -10,12 +10,15 @@ use crate::verdict::Cause;
 impl Transaction {
     /// The request line as it arrived, and its three parts.
     pub fn request_line(&mut self, raw_line: &[u8], method: &[u8], uri: &[u8], protocol: &[u8]) {
+        let [line, method, uri, protocol] = [raw_line, method, uri, protocol].map(Bytes::copy_from_slice);
+        self.request_line_bytes(line, method, uri, protocol);
+    }
+
+    /// The same from buffers that the transaction may share.
+    pub fn request_line_bytes(&mut self, line: Bytes, method: Bytes, uri: Bytes, protocol: Bytes) {
         self.head += 1;
         let request = &mut self.request;
-        request.line = Bytes::copy_from_slice(raw_line);
-        request.method = Bytes::copy_from_slice(method);
-        request.protocol = Bytes::copy_from_slice(protocol);
-        request.uri_raw = Bytes::copy_from_slice(uri);
+        (request.line, request.method, request.uri_raw, request.protocol) = (line, method, uri, protocol);
         request.uri = without_authority(&request.uri_raw);
         let whole = request.uri.clone();
         let fragment = whole.iter().position(|byte| *byte == b'#').unwrap_or(whole.len());
@@ -34,8 +37,14 @@ impl Transaction {
 
     /// A header of the request, in the order they were sent, the name as it was spelled.
     pub fn request_header(&mut self, name: &[u8], value: &[u8]) {
+        self.request_header_bytes(Bytes::copy_from_slice(name), Bytes::copy_from_slice(value));
+    }
+
+    /// The same from buffers that the transaction may share.
+    pub fn request_header_bytes(&mut self, name: Bytes, value: Bytes) {
         self.head += 1;
-        let entry = Entry::new(Bytes::copy_from_slice(name), Bytes::copy_from_slice(value));
+        let entry = Entry::new(name, value);
+        let (name, value) = (&entry.name, &entry.value);
         if name.eq_ignore_ascii_case(b"cookie") {
             let settings = self.rules.settings();
             let (separator, version_1) = (settings.cookie_separator, settings.cookies_version_1);

@@ -2,6 +2,8 @@
 
 use crate::backend::{Backend, Script, ok, raw};
 use crate::gateway::{Gate, ask, connect, get, open_site, run};
+use portcullis::limits::RBL_TIMEOUT;
+use std::time::Instant;
 
 const BLOCK: &str = "[inspection]\nmode = \"block\"\n";
 
@@ -192,5 +194,210 @@ fn own_rules_drop_and_redirect() {
         assert_eq!((answer.status, answer.header("location")), (302, "https://help.test/"));
         assert_eq!(ask(gate.plain, get("/tea?x=teapot", "")).await.status, 418);
         assert!(backend.requests().is_empty());
+    });
+}
+
+#[test]
+fn allow_lets_through_as_far_as_it_says() {
+    run(async {
+        let backend = Backend::start(|_| ok("x")).await;
+        let rules = "SecRuleEngine On\n\
+            SecRule ARGS:x \"@streq all\" \"id:1,phase:1,allow\"\n\
+            SecRule ARGS:x \"@streq phase\" \"id:2,phase:1,allow:phase\"\n\
+            SecRule ARGS:x \"@streq request\" \"id:3,phase:1,allow:request\"\n\
+            SecRule ARGS:y \"@streq 1\" \"id:11,phase:1,deny\"\n\
+            SecRule ARGS:y \"@streq 2\" \"id:12,phase:2,deny\"\n\
+            SecRule ARGS:y \"@streq 3\" \"id:13,phase:3,deny\"\n";
+        let policy = format!("[inspection]\nmode = \"block\"\nrules = [\"own.conf\"]\n{}", open_site(backend.address, ""));
+        let gate = Gate::start_with(&policy, &[("own.conf", rules)]);
+        for (x, denied_phases) in [("none", [1, 2, 3].as_slice()), ("phase", &[2, 3]), ("request", &[3]), ("all", &[])] {
+            for y in 1..=3 {
+                let status = ask(gate.plain, get(&format!("/?x={x}&y={y}"), "")).await.status;
+                assert_eq!(status, if denied_phases.contains(&y) { 403 } else { 200 }, "allow {x}, phase {y}");
+            }
+        }
+    });
+}
+
+#[test]
+fn detect_mode_says_what_it_would_have_done() {
+    run(async {
+        let backend = Backend::start(|_| ok("x")).await;
+        let rules = "SecRuleEngine On\n\
+            SecRule ARGS:x \"@streq deny\" \"id:1,phase:1,deny,status:418\"\n\
+            SecRule ARGS:x \"@streq drop\" \"id:2,phase:2,drop\"\n\
+            SecRule ARGS:x \"@streq go\" \"id:3,phase:3,redirect:https://help.test/\"\n";
+        let policy = format!("[inspection]\nmode = \"detect\"\nrules = [\"own.conf\"]\n{}", open_site(backend.address, ""));
+        let gate = Gate::start_with(&policy, &[("own.conf", rules)]);
+        for (x, action, status, rule, phase) in [("deny", "deny", 418, 1, 1), ("drop", "drop", 403, 2, 2), ("go", "redirect", 302, 3, 3)] {
+            assert_eq!(ask(gate.plain, get(&format!("/{x}?x={x}"), "")).await.status, 200);
+            let record = gate.record(&format!("/{x}")).await;
+            let wanted = serde_json::json!({ "action": action, "status": status, "rule_id": rule, "phase": phase });
+            assert_eq!(record["inspection"]["would"], wanted);
+            assert_eq!(record["decision"]["action"], "allow");
+        }
+        assert_eq!(ask(gate.plain, get("/fine", "")).await.status, 200);
+        assert!(gate.record("/fine").await["inspection"].get("would").is_none());
+    });
+}
+
+#[test]
+fn persistent_collections_are_shared_by_all_threads_and_outlive_a_reload() {
+    run(async {
+        let backend = Backend::start(|_| ok("x")).await;
+        let rules = "SecRuleEngine On\n\
+            SecAction \"id:1,phase:1,pass,nolog,initcol:ip=%{remote_addr},setvar:ip.count=+1\"\n\
+            SecRule IP:COUNT \"@gt 12\" \"id:2,phase:1,deny,status:429\"\n";
+        let policy = format!("[inspection]\nmode = \"block\"\nrules = [\"own.conf\"]\n{}", open_site(backend.address, ""));
+        let gate = Gate::start_with(&policy, &[("own.conf", rules)]);
+        for number in 1..=15 {
+            if number == 8 {
+                gate.reload(&policy).unwrap();
+            }
+            // Each on a connection of its own, which the kernel gives to either thread.
+            let status = ask(gate.plain, get(&format!("/{number}"), "")).await.status;
+            assert_eq!(status, if number > 12 { 429 } else { 200 }, "request {number}");
+            gate.record(&format!("/{number}")).await;
+        }
+    });
+}
+
+/// A name server that lists 127.0.0.1 in the zone `listed.test`, has nothing in `empty.test`, and never answers for others.
+async fn name_server(asked: std::sync::Arc<std::sync::Mutex<Vec<String>>>) -> std::net::SocketAddr {
+    let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut packet = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut packet).await {
+            let end = 12 + packet[12..length].iter().position(|b| *b == 0).unwrap() + 5;
+            let (mut at, mut labels) = (12, Vec::new());
+            while packet[at] > 0 {
+                let size = usize::from(packet[at]);
+                labels.push(String::from_utf8_lossy(&packet[at + 1..at + 1 + size]).into_owned());
+                at += size + 1;
+            }
+            let name = labels.join(".").to_lowercase();
+            asked.lock().unwrap().push(name.clone());
+            let listed = name == "1.0.0.127.listed.test";
+            if !listed && !name.ends_with("empty.test") {
+                continue;
+            }
+            let mut reply = packet[..end].to_vec();
+            reply[2..12].copy_from_slice(&[0x81, if listed { 0x80 } else { 0x83 }, 0, 1, 0, u8::from(listed), 0, 0, 0, 0]);
+            if listed {
+                reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 2]);
+            }
+            socket.send_to(&reply, from).await.unwrap();
+        }
+    });
+    address
+}
+
+#[test]
+fn block_lists_are_asked_once_and_without_an_answer_nobody_is_listed() {
+    run(async {
+        let asked = std::sync::Arc::default();
+        let server = name_server(std::sync::Arc::clone(&asked)).await;
+        let backend = Backend::start(|_| ok("x")).await;
+        for (zone, status, notes) in [("listed.test", 403, false), ("empty.test", 200, false), ("silent.test", 200, true)] {
+            let rules = format!("SecRuleEngine On\nSecRule REMOTE_ADDR \"@rbl {zone}\" \"id:1,phase:1,deny\"\n");
+            let inspection = format!("[inspection]\nmode = \"block\"\nrules = [\"own.conf\"]\nrbl_name_servers = [\"{server}\"]\n");
+            let gate = Gate::start_with(&format!("{inspection}{}", open_site(backend.address, "")), &[("own.conf", &rules)]);
+            let mut begun = Instant::now();
+            for number in 0..3 {
+                let path = format!("/{zone}{number}");
+                assert_eq!(ask(gate.plain, get(&path, "")).await.status, status, "{zone}");
+                if number == 0 {
+                    begun = Instant::now();
+                }
+                let record = gate.record(&path).await;
+                let noted = record["notes"].as_array().is_some_and(|notes| notes.contains(&"rbl_unanswered".into()));
+                assert_eq!(noted, notes, "{record:#}");
+            }
+            assert!(begun.elapsed() < RBL_TIMEOUT, "an answer, or its absence, is remembered");
+            // A question without an answer is sent more than once.
+            let count = asked.lock().unwrap().iter().filter(|name| name.ends_with(zone)).count();
+            assert!(count == 1 || notes, "{zone} was asked {count} times");
+        }
+    });
+}
+
+/// A MaxMind database that knows 127.0.0.0/8 as a place in Ruritania (the format: MaxMind DB file format specification, 2.0).
+fn geo_database() -> Vec<u8> {
+    let text = |out: &mut Vec<u8>, text: &str| {
+        out.push(2 << 5 | text.len() as u8);
+        out.extend(text.as_bytes());
+    };
+    let map = |out: &mut Vec<u8>, entries: u8| out.push(7 << 5 | entries);
+    let mut file = Vec::new();
+    const NODES: u32 = 8;
+    for (node, bit) in [0, 1, 1, 1, 1, 1, 1, 1].into_iter().enumerate() {
+        let next = if node == 7 { NODES + 16 } else { node as u32 + 1 };
+        for side in 0..2 {
+            file.extend(&(if side == bit { next } else { NODES }).to_be_bytes()[1..]);
+        }
+    }
+    file.extend([0; 16]);
+    map(&mut file, 2);
+    text(&mut file, "country");
+    map(&mut file, 2);
+    text(&mut file, "iso_code");
+    text(&mut file, "RU");
+    text(&mut file, "names");
+    map(&mut file, 1);
+    text(&mut file, "en");
+    text(&mut file, "Ruritania");
+    text(&mut file, "city");
+    map(&mut file, 1);
+    text(&mut file, "names");
+    map(&mut file, 1);
+    text(&mut file, "en");
+    text(&mut file, "Strelsau");
+    file.extend(b"\xab\xcd\xefMaxMind.com");
+    map(&mut file, 9);
+    text(&mut file, "node_count");
+    file.push(6 << 5 | 4);
+    file.extend(NODES.to_be_bytes());
+    for (key, value) in [("record_size", 24_u16), ("ip_version", 4), ("binary_format_major_version", 2), ("binary_format_minor_version", 0)]
+    {
+        text(&mut file, key);
+        file.push(5 << 5 | 2);
+        file.extend(value.to_be_bytes());
+    }
+    text(&mut file, "database_type");
+    text(&mut file, "Test-City");
+    text(&mut file, "languages");
+    file.extend([1, 4]);
+    text(&mut file, "en");
+    text(&mut file, "description");
+    map(&mut file, 0);
+    text(&mut file, "build_epoch");
+    file.extend([8, 2]);
+    file.extend(1_u64.to_be_bytes());
+    file
+}
+
+#[test]
+fn places_come_from_a_maxmind_file() {
+    run(async {
+        let backend = Backend::start(|_| ok("x")).await;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("places.mmdb");
+        std::fs::write(&path, geo_database()).unwrap();
+        let rules = format!(
+            "SecRuleEngine On\nSecGeoLookupDb {}\n\
+             SecRule REMOTE_ADDR \"@geoLookup\" \"id:1,phase:1,deny,chain,msg:'from %{{geo.city}}, %{{geo.country_name}}'\"\n\
+             SecRule GEO:COUNTRY_CODE \"@streq RU\" \"t:none\"\n",
+            path.display()
+        );
+        let policy = format!("[inspection]\nmode = \"block\"\nrules = [\"own.conf\"]\n{}", open_site(backend.address, ""));
+        let gate = Gate::start_with(&policy, &[("own.conf", &rules)]);
+        assert_eq!(ask(gate.plain, get("/place", "")).await.status, 403);
+        assert_eq!(gate.record("/place").await["rules"][0]["message"], "from Strelsau, Ruritania");
+        // A file that is none is a mistake that names it, and a reload with it changes nothing.
+        std::fs::write(&path, "no database").unwrap();
+        let error = gate.reload(&policy).expect_err("no database").to_string();
+        assert!(error.contains("places.mmdb") && error.contains("is no MaxMind database"), "{error}");
+        assert_eq!(ask(gate.plain, get("/still", "")).await.status, 403);
     });
 }

@@ -3,6 +3,7 @@
 
 mod body;
 mod cases;
+mod condense;
 mod libinjection;
 mod operator;
 mod transform;
