@@ -224,5 +224,5 @@ fn after_a_kill_the_declared_bound_holds_and_verify_tells_the_truth() {
         assert!(most <= (round + 1) * 4200, "a bound that says something: {most}");
     }
     bench.values();
-    println!("{begun} begun in 50 killed processes, {unrecorded} unrecorded");
+    assert!(begun > 50 && unrecorded < begun, "{begun} begun in 50 killed processes, {unrecorded} unrecorded");
 }

@@ -189,6 +189,8 @@ impl Condenser {
                 last.push(b' ');
                 last.extend_from_slice(text.trim_ascii_start());
             }
+            // The parser drops what is folded onto nothing.
+            (Some(b' ' | b'\t' | 0x0B | 0x0C), None) => {}
             _ => self.headers.push(text.to_vec()),
         }
         let long = self.headers.last().is_some_and(|header| header.len() > self.limits.header_bytes_max);

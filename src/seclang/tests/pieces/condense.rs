@@ -67,7 +67,9 @@ proptest! {
             } else {
                 prop_assert_eq!(sizes.next().copied(), Some(of_whole.len() as u64));
                 let most = of_whole.len().min(file_bytes_max);
-                prop_assert!(of_kept.starts_with(&of_whole[..most]));
+                // A line end at the cut may count as the boundary's.
+                let start = of_whole[..most].iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |at| at + 1);
+                prop_assert!(of_kept.starts_with(&of_whole[..start]));
             }
         }
         let again = self::condensed(&body, file_bytes_max, body.len());
