@@ -2,7 +2,7 @@
 //!
 //! What differs stands in `tests/crs/*.differences`, each request with its reason; anything else that differs fails.
 
-use crate::conformance::{RESPONSE_BODIES, crs, deep};
+use crate::conformance::{crs, deep};
 use crate::modsecurity::{ModSecurity, Verdict, own};
 use crate::tools::tool;
 use portcullis::rehearse::ftw::{self, Input, Output, Overrides, Stage, Test};
@@ -15,6 +15,9 @@ use std::time::Duration;
 
 /// Rules whose message carries an anomaly score.
 const SCORES: [u64; 5] = [949_110, 959_100, 980_130, 980_140, 980_170];
+
+/// Tests of rules for response bodies: Apache has no scripted backend here.
+const RESPONSE_BODIES: &str = "95";
 
 /// All tests below a folder, one stage each: later stages stand for themselves.
 fn requests(folder: &Path) -> Vec<Test> {
