@@ -184,6 +184,22 @@ impl Redactor {
         self
     }
 
+    /// The same with the values of these built-in parameters written: where `session` or `code` is something harmless. Names with parts
+    /// such as `passw` or `token` stay secret.
+    #[must_use]
+    pub fn recording<'a>(mut self, parameters: impl IntoIterator<Item = &'a str>) -> Self {
+        let shown: Vec<&str> = parameters.into_iter().collect();
+        let names = std::mem::take(&mut self.parameters.sorted);
+        self.parameters = Names::new(names.into_iter().filter(|name| !shown.contains(&name.as_str())));
+        self
+    }
+
+    /// Whether a name, in lower case, is of the built-in list that [`Redactor::recording`] takes names out of.
+    #[must_use]
+    pub fn is_recordable(name: &str) -> bool {
+        PARAMETERS.contains(&name) && !secret_part(name.as_bytes())
+    }
+
     /// Tells this redactor from any other of the process.
     pub(super) fn id(&self) -> u64 {
         self.id

@@ -129,6 +129,8 @@ pub struct Audit {
     pub redact_headers: Vec<String>,
     /// Paths in JSON texts whose values are redacted.
     pub redact_json_paths: Vec<JsonPath>,
+    /// Names of the built-in list whose values are written after all, lower case.
+    pub dangerously_record_parameters: Vec<String>,
     /// Write unknown user names plain instead of as a keyed hash.
     pub dangerously_record_unknown_users: bool,
 }

@@ -360,7 +360,8 @@ fn trail_settings(policy: &Policy) -> io::Result<TrailSettings> {
     let (parameters, headers) = (names(&audit.redact_parameters), names(&audit.redact_headers));
     let redactor =
         Redactor::new(parameters.iter().map(String::as_str), headers.iter().map(String::as_str), audit.dangerously_record_unknown_users)?
-            .with_json_paths(audit.redact_json_paths.clone());
+            .with_json_paths(audit.redact_json_paths.clone())
+            .recording(audit.dangerously_record_parameters.iter().map(String::as_str));
     Ok(TrailSettings {
         state_directory: Some(audit.state_directory.clone()),
         signing_key: audit.signing_key.clone(),

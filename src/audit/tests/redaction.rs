@@ -68,3 +68,14 @@ fn values_at_configured_json_paths_are_in_no_field() {
     record.rules.remove(0);
     assert!(!line_by(&record, &redactor).contains(SECRET));
 }
+
+#[test]
+fn built_in_parameters_are_shown_only_where_the_policy_says_so() {
+    let mut record = full();
+    record.query = Some(format!("session.note={SECRET}&code=42&page=2"));
+    assert_eq!(valid(&line(&record))["url"]["query"], "session.note=[redacted]&code=[redacted]&page=2");
+    let shown = redactor().recording(["session"]);
+    let text = line_by(&record, &shown);
+    assert_eq!(valid(&text)["url"]["query"], format!("session.note={SECRET}&code=[redacted]&page=2"));
+    assert!(Redactor::is_recordable("session") && !Redactor::is_recordable("password") && !Redactor::is_recordable("page"));
+}

@@ -138,6 +138,7 @@ pub const KEYS: &[Key] = &[
     key("audit", "redact_parameters", One, STRINGS, Value("[]"), r#"["iban"]"#, "Parameters whose values are blotted out, beside the built-in list (`password`, `token` and the like)."),
     key("audit", "redact_headers", One, STRINGS, Value("[]"), r#"["x-api-key"]"#, "Headers whose values are blotted out; `Authorization` and cookies always are."),
     key("audit", "redact_json_paths", One, STRINGS, Value("[]"), r#"["user.cards[*].number"]"#, "Paths in JSON bodies whose values are blotted out wherever a record would show them; `*` is any step."),
+    key("audit", "dangerously_record_parameters", One, STRINGS, Value("[]"), r#"["code"]"#, "Parameters of the built-in list whose values are written, where the name means something harmless (`session`, `code`, `pin` ...)."),
     key("audit", "dangerously_record_unknown_users", One, BOOLEAN, Value("false"), "true", "Writes user names that do not exist as they were typed. They are often passwords in the wrong field."),
 
     key("limits", "request_line_bytes_max", One, BYTES, Value("8192"), "16384", "A longer request line is answered 414."),

@@ -4,8 +4,8 @@ use super::section::Section;
 use super::settings::{Level, each, header_name};
 use super::tree::{Sp, Span};
 use super::{Ctx, Expect, Named, names, require};
-use crate::audit::JsonPath;
 use crate::audit::read::INDEX_DIRECTORY;
+use crate::audit::{JsonPath, Redactor};
 use crate::limits;
 use crate::policy::{Admin, Audit, AuditSync, ClientLimits, ConsoleSettings, Listener, Log, OnAuditFailure, Require};
 use ipnet::IpNet;
@@ -250,6 +250,9 @@ pub(super) fn audit(root: &Section<'_>, console: bool) -> Audit {
     let hours = s.and_then(|s| s.number_or("compress_after_hours", "never", 0..=876_000)).map_or(COMPRESS_AFTER_HOURS, |n| n.value);
     let flood = s.and_then(|s| s.number_or("flood_records_per_second", "unlimited", 1..=1_000_000));
     let failure = [("refuse", OnAuditFailure::Refuse), ("serve", OnAuditFailure::Serve)];
+    let recorded = s.and_then(|s| each(s, "dangerously_record_parameters", recordable)).map(|names| names.value).unwrap_or_default();
+    let mut redact_parameters = extended(REDACTED_PARAMETERS, s.and_then(|s| each(s, "redact_parameters", |t| Ok(t.to_lowercase()))));
+    redact_parameters.retain(|name| !recorded.contains(name));
     Audit {
         state_directory: state_directory.map_or_else(|| beside(&directory), |d| d.value),
         signing_key: place("signing_key").map(|d| d.value),
@@ -266,11 +269,22 @@ pub(super) fn audit(root: &Section<'_>, console: bool) -> Audit {
         checkpoint_interval: seconds("checkpoint_interval_seconds", limits::AUDIT_CHECKPOINT_INTERVAL),
         flood_records_per_second: flood.map_or(Some(limits::FLOOD_RECORDS_PER_SECOND), |n| n.value),
         on_failure: s.and_then(|s| s.choice("on_failure", &failure)).map_or(OnAuditFailure::Refuse, |c| c.value),
-        redact_parameters: extended(REDACTED_PARAMETERS, s.and_then(|s| each(s, "redact_parameters", |t| Ok(t.to_lowercase())))),
+        redact_parameters,
+        dangerously_record_parameters: recorded,
         redact_headers: extended(REDACTED_HEADERS, s.and_then(|s| each(s, "redact_headers", header_name))),
         redact_json_paths: s.and_then(|s| each(s, "redact_json_paths", json_path)).map(|paths| paths.value).unwrap_or_default(),
         dangerously_record_unknown_users: s.and_then(|s| s.flag("dangerously_record_unknown_users")).is_some_and(|f| f.value),
     }
+}
+
+/// A name of the built-in list that may be written.
+fn recordable(text: &str) -> Result<String, names::Wrong> {
+    let name = text.to_lowercase();
+    if Redactor::is_recordable(&name) {
+        return Ok(name);
+    }
+    let what = "is not among the built-in parameters that may be written, such as `session`, `code` and `pin`";
+    Err((format!("\"{}\" {what}", super::section::shown(text)), String::new()))
 }
 
 fn json_path(text: &str) -> Result<JsonPath, names::Wrong> {
