@@ -283,8 +283,8 @@ fn recordable(text: &str) -> Result<String, names::Wrong> {
     if Redactor::is_recordable(&name) {
         return Ok(name);
     }
-    let what = "is not among the built-in parameters that may be written, such as `session`, `code` and `pin`";
-    Err((format!("\"{}\" {what}", super::section::shown(text)), String::new()))
+    let what = "is not among the built-in parameters that may be written";
+    Err((format!("\"{}\" {what}", super::section::shown(text)), "session".to_owned()))
 }
 
 fn json_path(text: &str) -> Result<JsonPath, names::Wrong> {
