@@ -181,7 +181,8 @@ impl Entries {
             };
             let port = entry["transaction"]["remote_port"].as_u64().and_then(|p| u16::try_from(p).ok());
             let mut all = self.by_port.lock().expect("the entries");
-            if let Some(slot) = port.and_then(|port| all.get_mut(&port)) {
+            // The first entry of a connection is its request's; another may follow for what Apache made of the rest.
+            if let Some(slot @ None) = port.and_then(|port| all.get_mut(&port)) {
                 *slot = Some(entry);
                 self.arrived.notify_all();
             }
