@@ -30,7 +30,7 @@ pub struct Cause {
 }
 
 impl Cause {
-    /// Takes apart what [`of`] wrote.
+    /// Takes apart what `of` wrote.
     pub fn parse(text: &str) -> Self {
         let mut parts = text.split(BETWEEN).map(str::to_owned);
         let mut next = || parts.next().unwrap_or_default();
