@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What stands where a secret stood.
 pub const REDACTED: &str = "[redacted]";
 
-/// Names that count as secret whatever the policy says, as a whole or as one segment (`user[pin]`).
+/// Names that count as secret, as a whole or as one segment (`user[pin]`), where [`Redactor::recording`] does not take them out.
 const PARAMETERS: &[&str] = &[
     "pass",
     "code",
