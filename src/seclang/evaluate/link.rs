@@ -10,7 +10,7 @@ use crate::collections::Collections;
 use crate::limits;
 use crate::operator::{Captures, Matched, Need, Operator, Rx};
 use crate::ruleset::{Check, Link, Test};
-use crate::transaction::Transaction;
+use crate::transaction::{Latest, LatestName, Transaction};
 use crate::transform::Transformation;
 use crate::value::Entry;
 use crate::variable::Variable;
@@ -26,7 +26,7 @@ impl Transaction {
     /// Runs a link over all its values; true where any matched. In the last link each match is a match of the rule.
     pub(super) fn link(&mut self, run: &mut Run<'_>, number: usize, link: &Link, last: bool, collections: &mut dyn Collections) -> bool {
         let Some(test) = &link.test else {
-            self.apply_effects(run, link, collections);
+            self.apply_effects(run, number, link, collections);
             if last {
                 self.complete(run, Bytes::new(), Bytes::new(), None);
             }
@@ -41,8 +41,8 @@ impl Transaction {
                     Some(Answer::Yes(captured)) => captured,
                 };
                 matched = true;
-                self.remember(&seen.name, &value);
-                self.apply_effects(run, link, collections);
+                self.remember(run, &seen.name, &value);
+                self.apply_effects(run, number, link, collections);
                 if last {
                     self.complete(run, seen.name.clone(), value, captured);
                     if self.intervention.is_some() && run.rule.phase != Phase::Logging {
@@ -54,9 +54,10 @@ impl Transaction {
         matched
     }
 
-    pub(super) fn remember(&mut self, name: &Bytes, value: &Bytes) {
-        self.state.matched = Some((name.clone(), value.clone()));
-        if self.state.matched_vars.len() < limits::MATCHED_VARS_MAX {
+    pub(super) fn remember(&mut self, run: &Run<'_>, name: &Bytes, value: &Bytes) {
+        self.state.matched = Some(Latest { name: LatestName::Given(name.clone()), value: value.clone() });
+        let asked = run.planned.is_none_or(|rule| rule.asks_matched_vars);
+        if asked && self.state.matched_vars.len() < limits::MATCHED_VARS_MAX {
             self.state.matched_vars.push((name.clone(), value.clone()));
         }
     }
@@ -130,7 +131,7 @@ impl Transaction {
             Matched::Error(reason) => {
                 self.error(Cause::Operator, Some(run.rule.id), reason);
                 let one = Bytes::from_static(b"1");
-                let _ = self.state.tx.set(b"MSC_PCRE_LIMITS_EXCEEDED", one, usize::MAX);
+                let _ = self.state.tx.set(&Bytes::from_static(b"MSC_PCRE_LIMITS_EXCEEDED"), one, usize::MAX);
                 return Some(Answer::No);
             }
             Matched::Yes => true,
@@ -184,7 +185,7 @@ impl Transaction {
         for (index, name) in NAMES.iter().enumerate() {
             match captures.get(index) {
                 Some(value) => {
-                    let _ = self.state.tx.set_shared(&Bytes::from_static(name), Bytes::copy_from_slice(value), usize::MAX);
+                    let _ = self.state.tx.set(&Bytes::from_static(name), Bytes::copy_from_slice(value), usize::MAX);
                 }
                 None => self.state.tx.remove(name),
             }

@@ -5,45 +5,50 @@ use bytes::Bytes;
 use super::Run;
 use super::link::{Answer, full_name};
 use crate::collections::Collections;
-use crate::limits;
 use crate::operator::Matched;
-use crate::ruleset::{Book, Check, Columns, Link, Rule, RuleSet, Step, Test, Way, book_of};
+use crate::ruleset::{Book, Check, Columns, Head, Link, PlannedRule, Rule, RuleSet, Stop, Test, Way, book_of};
 use crate::target::{Selector, Target};
-use crate::transaction::{Sight, Transaction};
-use crate::variable::Variable;
+use crate::transaction::{Latest, LatestName, Sight, Sighted, Transaction};
+use crate::value::integer;
 use crate::verdict::Phase;
 
 impl Transaction {
-    /// Runs the rules of a phase in their order.
+    /// Runs the rules of a phase in their order. Most are ruled out by the first question of their program's stop.
     pub(super) fn run_planned(&mut self, rules: &RuleSet, phase: Phase, collections: &mut dyn Collections) {
-        let steps = rules.phases.get(phase.index()).map_or(&[][..], Vec::as_slice);
-        if steps.is_empty() {
+        let program = rules.plan.program(phase);
+        if program.is_empty() {
             return;
         }
         let book = &rules.plan.books[book_of(phase)];
         let mut sight = self.sight.take().unwrap_or_else(Sight::reused);
         sight.begin(book_of(phase), book, self.head);
-        let mut skip = 0_usize;
         let mut at = 0;
-        while let Some(step) = steps.get(at) {
-            let here = at;
+        while let Some(stop) = program.get(at) {
             at += 1;
-            let Step::Rule(index) = step else { continue };
-            if skip > 0 {
-                skip -= 1;
+            if self.is_removed(stop.rule) {
                 continue;
             }
-            let Some(rule) = rules.rules.get(*index as usize) else { continue };
-            if self.is_removed(*index) {
-                continue;
-            }
-            self.state.current_rule = Some(*index);
-            let mut planned = Planned { book, sight: &mut sight, ways: rules.plan.ways(*index) };
-            if self.planned_rule(rule, *index, &mut planned, collections) {
-                skip = rule.skip;
-                if rule.skip_after.is_some() {
-                    at = rules.plan.jump(phase, here);
+            match self.ask(stop, book, &mut sight) {
+                First::No => {
+                    if self.fuel == 0
+                        && let Some(rule) = rules.rules.get(stop.rule as usize)
+                        && !self.goes_on(rule)
+                    {
+                        break;
+                    }
+                    continue;
                 }
+                First::Jump => {
+                    at = stop.next as usize;
+                    continue;
+                }
+                First::Open => {}
+            }
+            let (Some(rule), Some(planned)) = (rules.rules.get(stop.rule as usize), rules.plan.rule(stop.rule)) else { continue };
+            self.state.current_rule = Some(stop.rule);
+            let mut plan = Planned { book, sight: &mut sight, rule: planned };
+            if self.planned_rule(rule, stop.rule, &mut plan, collections) {
+                at = stop.next as usize;
             }
             if !self.goes_on(rule) {
                 break;
@@ -52,20 +57,49 @@ impl Transaction {
         self.sight = Some(sight);
     }
 
+    /// The first question of a rule.
+    fn ask(&mut self, stop: &Stop, book: &Book, sight: &mut Sight) -> First {
+        match &stop.head {
+            Head::View(view, bit) => {
+                let answer = sight.may_match(self, book, *view, *bit);
+                if sight.work > 0 {
+                    let work = std::mem::take(&mut sight.work);
+                    self.burn(work);
+                }
+                if answer == Sighted::No { First::No } else { First::Open }
+            }
+            Head::Tx(place, compare) => match self.state.tx.at(*place) {
+                Some(value) if compare.holds(integer(value)) => {
+                    let spelled = self.state.tx.is_spelled_as_numbered(*place);
+                    if !stop.quiet || !spelled || !self.state.removed_targets.is_empty() {
+                        return First::Open;
+                    }
+                    self.state.matched = Some(Latest { name: LatestName::Tx(*place), value: value.clone() });
+                    First::Jump
+                }
+                _ => First::No,
+            },
+            Head::TxCount(place, compare) if self.state.removed_targets.is_empty() => {
+                if compare.holds(self.state.tx.at(*place).is_some().into()) { First::Open } else { First::No }
+            }
+            Head::TxCount(..) | Head::Other => First::Open,
+        }
+    }
+
     /// Runs all links; true where the last one matched.
     fn planned_rule(&mut self, rule: &Rule, index: u32, planned: &mut Planned<'_>, collections: &mut dyn Collections) -> bool {
         self.state.matched_vars.clear();
-        let mut run = Run { rule, index, records: 0, score: 0 };
+        let mut run = Run { rule, index, planned: Some(planned.rule), records: 0, score: 0 };
         let last = rule.links.len().saturating_sub(1);
-        for (number, link) in rule.links.iter().enumerate() {
-            let matched = match (planned.ways.get(number), &link.test) {
-                (Some(Way::Columns(columns)), Some(test)) => {
+        for ((number, link), plan) in rule.links.iter().enumerate().zip(&planned.rule.links) {
+            let matched = match (&plan.way, &link.test) {
+                (Way::Columns(columns), Some(test)) => {
                     let place = Place { number, link, test, last: number == last };
-                    self.columns(&mut run, &place, columns, planned, collections)
+                    self.columns(&mut run, &place, columns, (planned.book, &mut *planned.sight), collections)
                 }
-                (Some(Way::Single(name)), Some(test)) if number > 0 || !self.state.removed_targets.contains_key(&index) => {
+                (Way::Single(name, tx), Some(test)) if number > 0 || !self.state.removed_targets.contains_key(&index) => {
                     let place = Place { number, link, test, last: number == last };
-                    self.single(&mut run, &place, name, collections)
+                    self.single(&mut run, &place, (name, *tx), collections)
                 }
                 _ => self.link(&mut run, number, link, number == last, collections),
             };
@@ -82,35 +116,22 @@ impl Transaction {
         run: &mut Run<'_>,
         place: &Place<'_>,
         columns: &Columns,
-        planned: &mut Planned<'_>,
+        (book, sight): (&Book, &mut Sight),
         collections: &mut dyn Collections,
     ) -> bool {
-        let (book, sight) = (planned.book, &mut *planned.sight);
-        let mut may_match = columns.bit.is_none();
-        let mut values = 0;
-        for unit in &columns.watched {
-            let Some(answer) = sight.may_match(self, book, *unit, columns.bit.unwrap_or(0)) else {
-                return self.link(run, place.number, place.link, place.last, collections);
-            };
-            may_match |= answer;
-        }
-        for unit in columns.targets.iter().flatten() {
-            values += sight.count(book, *unit) as usize;
-        }
+        let answer = sight.may_match(self, book, columns.view, columns.bit);
         let work = std::mem::take(&mut sight.work);
         if work > 0 {
             self.burn(work);
         }
-        if values > limits::VALUES_PER_RULE_MAX {
-            return self.link(run, place.number, place.link, place.last, collections);
-        }
-        if !may_match {
-            return false;
+        match answer {
+            Sighted::No => return false,
+            Sighted::Unknown => return self.link(run, place.number, place.link, place.last, collections),
+            Sighted::Maybe => {}
         }
         // As the plain evaluator has it: what a `ctl` takes out counts from the next rule on, and speaks of the first link.
         let removed = if place.number == 0 { self.state.removed_targets.get(&run.index).cloned().unwrap_or_default() } else { Vec::new() };
         let mut matched = false;
-        self.burn(values);
         for (target, units) in place.link.targets.iter().zip(&columns.targets) {
             for unit in units {
                 let column = book.units.get(*unit as usize).map_or(u32::MAX, |unit| unit.column);
@@ -139,14 +160,14 @@ impl Transaction {
         if place.link.multi_match {
             let mut wanted = vec![false; sight.count(book, sought.unit) as usize];
             for unit in path(book, sought.unit) {
-                for (index, _) in sight.candidates(book, unit, sought.bit) {
-                    wanted[index as usize] = true;
+                for (at, ..) in sight.candidates(book, unit, sought.bit) {
+                    wanted[at as usize] = true;
                 }
             }
             let wanted = (0_u32..).zip(wanted).filter(|(_, wanted)| *wanted);
-            for (index, _) in wanted {
-                for text in stages(book, sight, sought.unit, index) {
-                    if sought.bit.is_some_and(|bit| !sight.text_may_match(book, text, bit)) {
+            for (at, _) in wanted {
+                for (index, text) in stages(book, sight, sought.unit, at) {
+                    if sought.bit.is_some_and(|bit| !sight.text_may_match(text, bit)) {
                         continue;
                     }
                     match self.text(run, place, sought, (book, sight), (index, text), collections) {
@@ -157,7 +178,7 @@ impl Transaction {
                 }
             }
         } else {
-            for (index, text) in sight.candidates(book, sought.unit, sought.bit) {
+            for (_, index, text) in sight.candidates(book, sought.unit, sought.bit) {
                 match self.text(run, place, sought, (book, sight), (index, text), collections) {
                     Outcome::None => {}
                     Outcome::Matched => matched = true,
@@ -205,7 +226,7 @@ impl Transaction {
     }
 
     /// A link with a count, a variable of TX or a scalar that rules change.
-    fn single(&mut self, run: &mut Run<'_>, place: &Place<'_>, name: &Bytes, collections: &mut dyn Collections) -> bool {
+    fn single(&mut self, run: &mut Run<'_>, place: &Place<'_>, (name, tx): (&Bytes, Option<u32>), collections: &mut dyn Collections) -> bool {
         let Place { link, test, .. } = *place;
         let Some(target) = link.targets.first() else { return false };
         let (spelled, value) = if target.counted {
@@ -215,10 +236,10 @@ impl Transaction {
                 return false;
             }
             (None, short_number(count))
-        } else if let (Variable::Tx, Some(Selector::Name(sought))) = (target.variable, &target.selector) {
-            match self.state.tx.entry(sought) {
-                Some(entry) if !is_no(test, &entry.value) => {
-                    (Some(&entry.name).filter(|own| ***own != **sought).cloned(), entry.value.clone())
+        } else if let (Some(at), Some(Selector::Name(sought))) = (tx, &target.selector) {
+            match self.state.tx.at(at) {
+                Some(value) if !is_no(test, value) => {
+                    (self.state.tx.spelled(at).filter(|own| ***own != **sought).cloned(), value.clone())
                 }
                 _ => return false,
             }
@@ -245,8 +266,8 @@ impl Transaction {
         (name, value, captured): (Bytes, Bytes, Option<Bytes>),
         collections: &mut dyn Collections,
     ) -> Outcome {
-        self.remember(&name, &value);
-        self.apply_effects(run, place.link, collections);
+        self.remember(run, &name, &value);
+        self.apply_effects(run, place.number, place.link, collections);
         if place.last {
             self.complete(run, name, value, captured);
             if self.intervention.is_some() && run.rule.phase != Phase::Logging {
@@ -261,7 +282,17 @@ impl Transaction {
 struct Planned<'a> {
     book: &'a Book,
     sight: &'a mut Sight,
-    ways: &'a [Way],
+    rule: &'a PlannedRule,
+}
+
+/// What the first question of a rule leads to.
+enum First {
+    /// To nothing: the rule does not match.
+    No,
+    /// The rule has matched, and nothing comes of it but a jump.
+    Jump,
+    /// To the rule itself.
+    Open,
 }
 
 /// A link at its place in the chain.
@@ -307,8 +338,8 @@ fn path(book: &Book, unit: u32) -> impl Iterator<Item = u32> {
 }
 
 /// The texts of a value that `multiMatch` looks at: every one that differs from the one before.
-fn stages(book: &Book, sight: &Sight, unit: u32, index: u32) -> Vec<u32> {
-    let mut texts: Vec<u32> = path(book, unit).map(|unit| sight.text(book, unit, index)).collect();
+fn stages(book: &Book, sight: &Sight, unit: u32, at: u32) -> Vec<(u32, u32)> {
+    let mut texts: Vec<(u32, u32)> = path(book, unit).filter_map(|unit| sight.text(book, unit, at)).collect();
     texts.reverse();
     texts.dedup();
     texts

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::Transaction;
+use super::{LatestName, Transaction};
 use super::request::first;
 use super::time::moment;
 use crate::body::xml;
@@ -45,6 +45,14 @@ impl Transaction {
         }
     }
 
+    /// The full name of what matched last.
+    pub(crate) fn matched_name(&self) -> Option<Bytes> {
+        match &self.state.matched.as_ref()?.name {
+            LatestName::Given(name) => Some(name.clone()),
+            LatestName::Tx(place) => Some([b"TX:", self.rules.tx_names().name(*place)?.as_ref()].concat().into()),
+        }
+    }
+
     pub(crate) fn current_id(&self) -> Option<u64> {
         let index = self.state.current_rule? as usize;
         self.rules.rules().get(index).map(|rule| rule.id)
@@ -79,8 +87,12 @@ impl Transaction {
             };
         }
         match (target.variable, &target.selector) {
-            (V::Tx, Some(Selector::Name(name))) => return self.state.tx.entry(name).cloned().into_iter().collect(),
-            (V::Tx, Some(selector)) => return self.state.tx.matching(|name| selector.picks(name)).cloned().collect(),
+            (V::Tx, Some(Selector::Name(name))) => return self.state.tx.entry(name).into_iter().collect(),
+            (V::Tx, Some(selector)) => {
+                let pattern = if let Selector::Pattern(_, text) = selector { Some(text) } else { None };
+                let found = self.state.tx.matching(pattern, |name| selector.picks(name));
+                return found.map(|(name, value)| Entry { name: name.clone(), value: value.clone() }).collect();
+            }
             _ => {}
         }
         let mut entries = Vec::new();
@@ -124,7 +136,7 @@ impl Transaction {
             V::MultipartFilename => values(&self.found.files),
             V::MultipartName => values(&self.found.part_names),
             V::Geo => values(&self.state.geo),
-            V::Tx => self.state.tx.iter().for_each(|entry| visit(&entry.name, &entry.value)),
+            V::Tx => self.state.tx.iter().for_each(|(name, value)| visit(name, value)),
             V::Env => self.state.env.iter().for_each(|entry| visit(&entry.name, &entry.value)),
             V::MatchedVars => self.state.matched_vars.iter().for_each(|(name, value)| visit(name, value)),
             V::MatchedVarsNames => self.state.matched_vars.iter().for_each(|(name, _)| visit(name, name)),
@@ -212,8 +224,8 @@ impl Transaction {
     fn scalar_of_state(&self, variable: V) -> Option<Bytes> {
         Some(match variable {
             V::HighestSeverity => number(self.state.highest_severity.unwrap_or(255).into()),
-            V::MatchedVar => self.state.matched.as_ref()?.1.clone(),
-            V::MatchedVarName => self.state.matched.as_ref()?.0.clone(),
+            V::MatchedVar => self.state.matched.as_ref()?.value.clone(),
+            V::MatchedVarName => self.matched_name()?,
             V::Sessionid => self.state.session_id.clone(),
             V::Userid => self.state.user_id.clone(),
             V::MscPcreError | V::MscPcreLimitsExceeded => self.state.tx.get(variable.name().as_bytes()).cloned()?,

@@ -21,13 +21,14 @@ use crate::limits;
 use crate::operator::Rx;
 use crate::ruleset::RuleSet;
 use crate::target::Target;
+use crate::tx::Tx;
 use crate::value::{Entry, Table};
 use crate::variable::Variable;
 use crate::verdict::{Cause, EngineError, Intervention, Match, Phase};
 
 use body::Pieces;
 pub use body::{BodyOptions, BodyOutcome};
-pub(crate) use sight::Sight;
+pub(crate) use sight::{Answer as Sighted, Sight};
 
 /// What the engine may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,11 +168,12 @@ pub(crate) struct Found {
 /// What rules change while they run.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    pub(crate) tx: Table,
+    pub(crate) tx: Tx,
     pub(crate) env: Table,
     pub(crate) open: BTreeMap<Variable, OpenRecord>,
     pub(crate) highest_severity: Option<u8>,
-    pub(crate) matched: Option<(Bytes, Bytes)>,
+    /// What matched last.
+    pub(crate) matched: Option<Latest>,
     /// What the current chain matched so far.
     pub(crate) matched_vars: Vec<(Bytes, Bytes)>,
     /// One bit a rule: taken out by `ctl`.
@@ -193,6 +195,21 @@ pub(crate) struct State {
     pub(crate) phase: Option<Phase>,
 }
 
+/// A value that matched.
+#[derive(Debug)]
+pub(crate) struct Latest {
+    pub(crate) name: LatestName,
+    pub(crate) value: Bytes,
+}
+
+/// The name of a value that matched.
+#[derive(Debug)]
+pub(crate) enum LatestName {
+    Given(Bytes),
+    /// A variable of TX as the rules spell it first, by its place.
+    Tx(u32),
+}
+
 /// A record of a persistent collection in use.
 #[derive(Debug)]
 pub(crate) struct OpenRecord {
@@ -211,6 +228,7 @@ impl Transaction {
             Switch::Off => Mode::Off,
         });
         let (request, response) = body::begin(settings, &options.bodies);
+        let tx = Tx::new(Arc::clone(rules.tx_names()));
         let removed = vec![0; rules.rules().len().div_ceil(64)];
         Transaction {
             mode,
@@ -225,7 +243,7 @@ impl Transaction {
             request,
             response,
             found: Found::default(),
-            state: State { removed, ..State::default() },
+            state: State { removed, tx, ..State::default() },
             matches: Vec::new(),
             matches_total: 0,
             errors: Vec::new(),
@@ -267,7 +285,7 @@ impl Transaction {
     /// Sets a variable of TX before the first phase, where settings of a rule set are kept. False where there are too many.
     #[must_use]
     pub fn set_tx_variable(&mut self, name: &str, value: &str) -> bool {
-        self.state.tx.set(name.as_bytes(), Bytes::copy_from_slice(value.as_bytes()), limits::COLLECTION_VARIABLES_MAX)
+        self.state.tx.set(&Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(value.as_bytes()), limits::COLLECTION_VARIABLES_MAX)
     }
 
     /// Leaves out rules, or variables of rules, for the whole transaction. To be called before the first phase, with an exclusion
@@ -324,7 +342,7 @@ impl Transaction {
 
     /// All variables of TX with their names as they were first spelled, in the order of the lower-cased names.
     pub fn tx_variables(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
-        self.state.tx.iter().map(|entry| (&entry.name, &entry.value))
+        self.state.tx.iter()
     }
 
     /// The inbound anomaly score, by the names the Core Rule Set gives it: the blocking score once it is computed, else the sum of the
