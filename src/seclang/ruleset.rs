@@ -13,7 +13,9 @@ use crate::transform::Transformation;
 use crate::tx::Names;
 use crate::verdict::Phase;
 
-pub(crate) use plan::{Book, Chained, Column, Columns, EVERY, Head, List, Plan, PlannedRule, Quick, SetTx, Stop, TxChange, View, Way, book_of};
+pub(crate) use plan::{
+    Book, Chained, Column, Columns, EVERY, Head, List, Plan, PlannedRule, Quick, SetTx, Single, Stop, TxChange, View, Way, book_of,
+};
 
 /// All rules and options of one load.
 #[derive(Debug)]

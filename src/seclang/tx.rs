@@ -1,5 +1,6 @@
 //! TX: the variables that rules name have numbered places, whatever else is written stands in a table.
 
+use std::cmp::Ordering;
 use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
@@ -196,10 +197,22 @@ impl Tx {
         }
         let others = self.others.entries().iter().map(|entry| (&entry.name, &entry.value));
         found.extend(others.filter(|(name, _)| wanted(name)));
-        let lower = |byte: &u8| byte.to_ascii_lowercase();
-        found.sort_by(|a, b| a.0.iter().map(lower).cmp(b.0.iter().map(lower)));
+        found.sort_by(|a, b| by_lower_case(a.0, b.0));
         found.into_iter()
     }
+}
+
+/// Compares names without regard to the case of letters.
+fn by_lower_case(a: &[u8], b: &[u8]) -> Ordering {
+    for (a, b) in a.iter().zip(b) {
+        if a != b {
+            let order = a.to_ascii_lowercase().cmp(&b.to_ascii_lowercase());
+            if order != Ordering::Equal {
+                return order;
+            }
+        }
+    }
+    a.len().cmp(&b.len())
 }
 
 /// A number in decimal. Small ones are not made anew.

@@ -10,10 +10,9 @@ use crate::collections::Collections;
 use crate::limits;
 use crate::operator::{Captures, Matched, Need, Operator, Rx};
 use crate::ruleset::{Check, Link, Test};
-use crate::transaction::{Latest, LatestName, Transaction};
+use crate::transaction::{Latest, LatestName, Transaction, full_name};
 use crate::transform::Transformation;
 use crate::value::Entry;
-use crate::variable::Variable;
 use crate::verdict::{Cause, Phase};
 
 /// A value a rule looks at, and its full name.
@@ -28,7 +27,7 @@ impl Transaction {
         let Some(test) = &link.test else {
             self.apply_effects(run, number, link, collections);
             if last {
-                self.complete(run, Bytes::new(), Bytes::new(), None);
+                self.complete(run, false, None);
             }
             return true;
         };
@@ -41,10 +40,10 @@ impl Transaction {
                     Some(Answer::Yes(captured)) => captured,
                 };
                 matched = true;
-                self.remember(run, &seen.name, &value);
+                self.remember(run, LatestName::Given(seen.name.clone()), value);
                 self.apply_effects(run, number, link, collections);
                 if last {
-                    self.complete(run, seen.name.clone(), value, captured);
+                    self.complete(run, true, captured);
                     if self.intervention.is_some() && run.rule.phase != Phase::Logging {
                         return true;
                     }
@@ -54,11 +53,14 @@ impl Transaction {
         matched
     }
 
-    pub(super) fn remember(&mut self, run: &Run<'_>, name: &Bytes, value: &Bytes) {
-        self.state.matched = Some(Latest { name: LatestName::Given(name.clone()), value: value.clone() });
+    pub(super) fn remember(&mut self, run: &Run<'_>, name: LatestName, value: Bytes) {
+        self.state.matched = Some(Latest { name, value });
         let asked = run.planned.is_none_or(|rule| rule.asks_matched_vars);
-        if asked && self.state.matched_vars.len() < limits::MATCHED_VARS_MAX {
-            self.state.matched_vars.push((name.clone(), value.clone()));
+        if asked
+            && let (Some(name), Some(Latest { value, .. })) = (self.matched_name(), &self.state.matched)
+            && self.state.matched_vars.len() < limits::MATCHED_VARS_MAX
+        {
+            self.state.matched_vars.push((name, value.clone()));
         }
     }
 
@@ -179,18 +181,22 @@ impl Transaction {
         Ok(pattern)
     }
 
-    /// Puts captures into TX:0 to TX:9 and takes out those of earlier rules behind them.
-    fn capture(&mut self, captures: &Captures) -> Option<Bytes> {
-        const NAMES: [&[u8]; 10] = [b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"];
-        for (index, name) in NAMES.iter().enumerate() {
-            match captures.get(index) {
+    /// Puts captures into TX:0 to TX:9, which have the first places, and takes out those of earlier rules behind them.
+    pub(super) fn capture(&mut self, captures: &Captures) -> Option<Bytes> {
+        let mut first = None;
+        for place in 0..10_u32 {
+            match captures.get(place as usize) {
                 Some(value) => {
-                    let _ = self.state.tx.set(&Bytes::from_static(name), Bytes::copy_from_slice(value), usize::MAX);
+                    let value = Bytes::copy_from_slice(value);
+                    if place == 0 {
+                        first = Some(value.clone());
+                    }
+                    let _ = self.state.tx.set_at(place, None, value, usize::MAX);
                 }
-                None => self.state.tx.remove(name),
+                None => self.state.tx.remove_at(place),
             }
         }
-        captures.get(0).map(Bytes::copy_from_slice)
+        first
     }
 }
 
@@ -236,11 +242,4 @@ fn apply(transformation: Transformation, value: &Bytes) -> Option<Bytes> {
         Cow::Owned(changed) if changed == value.as_ref() => None,
         Cow::Owned(changed) => Some(Bytes::from(changed)),
     }
-}
-
-pub(super) fn full_name(variable: Variable, name: &Bytes) -> Bytes {
-    if variable.is_collection() {
-        return Bytes::from([variable.name().as_bytes(), b":", name].concat());
-    }
-    Bytes::from_static(variable.name().as_bytes())
 }

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use super::Run;
-use super::link::{Answer, full_name};
+use super::link::Answer;
 use crate::collections::Collections;
-use crate::operator::Matched;
-use crate::ruleset::{Book, Check, Columns, Head, Link, PlannedRule, Rule, RuleSet, Stop, Test, Way, book_of};
+use crate::operator::{Captures, Matched, Need};
+use crate::ruleset::{Book, Check, Columns, Head, Link, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
 use crate::target::{Selector, Target};
 use crate::transaction::{Latest, LatestName, Sight, Sighted, Transaction};
+use crate::tx::decimal;
 use crate::value::integer;
 use crate::verdict::Phase;
 
@@ -97,9 +98,9 @@ impl Transaction {
                     let place = Place { number, link, test, last: number == last };
                     self.columns(&mut run, &place, columns, (planned.book, &mut *planned.sight), collections)
                 }
-                (Way::Single(name, tx), Some(test)) if number > 0 || !self.state.removed_targets.contains_key(&index) => {
+                (Way::Single(single), Some(test)) if number > 0 || !self.state.removed_targets.contains_key(&index) => {
                     let place = Place { number, link, test, last: number == last };
-                    self.single(&mut run, &place, (name, *tx), collections)
+                    self.single(&mut run, &place, single, collections)
                 }
                 _ => self.link(&mut run, number, link, number == last, collections),
             };
@@ -207,53 +208,78 @@ impl Transaction {
         }
         // Most answers are no: that is found out without keeping anything.
         let value = sight.bytes(self, book, text);
-        if let (Check::Operator(operator), None) = (&test.check, &test.argument) {
-            let length = value.len();
-            let answer = operator.matches(value, None, None);
-            if matches!((answer, test.negated), (Matched::No, false) | (Matched::Yes, true)) {
+        let length = value.len();
+        let mut captures = link.capture.then(Captures::default);
+        let answer = match (&test.check, &test.argument) {
+            (Check::Operator(operator), None) if operator.needs() == Need::None => operator.matches(value, None, captures.as_mut()),
+            _ => Matched::Error(String::new()),
+        };
+        let (value, captured) = match answer {
+            // Not by this way: what is wrong is said by the other.
+            Matched::Error(_) => {
+                let value = sight.kept(self, book, text);
+                match self.test(run, link, test, &value) {
+                    None => return Outcome::Over(false),
+                    Some(Answer::No) => return Outcome::None,
+                    Some(Answer::Yes(captured)) => (value, captured),
+                }
+            }
+            answer if (answer == Matched::Yes) == test.negated => {
                 return if self.burn(length) { Outcome::None } else { Outcome::Over(false) };
             }
-        }
-        let value = sight.kept(self, book, text);
-        let captured = match self.test(run, link, test, &value) {
-            None => return Outcome::Over(false),
-            Some(Answer::No) => return Outcome::None,
-            Some(Answer::Yes(captured)) => captured,
+            _ => {
+                if !self.burn(length) {
+                    return Outcome::Over(false);
+                }
+                let value = sight.kept(self, book, text);
+                (value, captures.filter(|captures| !captures.is_empty()).and_then(|captures| self.capture(&captures)))
+            }
         };
-        let name =
-            sight.entry(self, book, sought.column, index).map(|(name, _)| full_name(sought.target.variable, name)).unwrap_or_default();
-        self.matched(run, place, (name, value, captured), collections)
+        let name = sight.entry(self, book, sought.column, index).map(|(name, _)| name.clone()).unwrap_or_default();
+        self.matched(run, place, (LatestName::Of(sought.target.variable, name), value, captured), collections)
     }
 
     /// A link with a count, a variable of TX or a scalar that rules change.
-    fn single(&mut self, run: &mut Run<'_>, place: &Place<'_>, (name, tx): (&Bytes, Option<u32>), collections: &mut dyn Collections) -> bool {
+    fn single(&mut self, run: &mut Run<'_>, place: &Place<'_>, single: &Single, collections: &mut dyn Collections) -> bool {
         let Place { link, test, .. } = *place;
         let Some(target) = link.targets.first() else { return false };
-        let (spelled, value) = if target.counted {
-            let mut digits = Digits::default();
-            let count = digits.write(self.count(target).unwrap_or_else(|| self.pick(target).len()));
-            if is_no(test, count) {
+        let holds = |number: i64| single.compare.is_none_or(|compare| compare.holds(number));
+        let mut name = LatestName::Given(single.name.clone());
+        let value = if target.counted {
+            let count = self.count(target).unwrap_or_else(|| self.pick(target).len()) as i64;
+            if !holds(count) {
                 return false;
             }
-            (None, short_number(count))
-        } else if let (Some(at), Some(Selector::Name(sought))) = (tx, &target.selector) {
+            decimal(count)
+        } else if let Some(at) = single.place {
             match self.state.tx.at(at) {
-                Some(value) if !is_no(test, value) => {
-                    (self.state.tx.spelled(at).filter(|own| ***own != **sought).cloned(), value.clone())
+                Some(value) if holds(integer(value)) => {
+                    if let Some(own) =
+                        self.state.tx.spelled(at).filter(|_| !single.is_numbered || !self.state.tx.is_spelled_as_numbered(at))
+                    {
+                        name = LatestName::Of(target.variable, own.clone());
+                    }
+                    value.clone()
                 }
                 _ => return false,
             }
         } else {
             match self.scalar(target.variable) {
-                Some(value) if !is_no(test, &value) => (None, value),
+                Some(value) if holds(integer(&value)) => value,
                 _ => return false,
             }
         };
-        let captured = match self.test(run, link, test, &value) {
-            None | Some(Answer::No) => return false,
-            Some(Answer::Yes(captured)) => captured,
+        let captured = if single.compare.is_some() {
+            if !self.burn(value.len()) {
+                return false;
+            }
+            None
+        } else {
+            match self.test(run, link, test, &value) {
+                None | Some(Answer::No) => return false,
+                Some(Answer::Yes(captured)) => captured,
+            }
         };
-        let name = spelled.map_or_else(|| name.clone(), |own| full_name(target.variable, &own));
         self.matched(run, place, (name, value, captured), collections);
         true
     }
@@ -263,13 +289,13 @@ impl Transaction {
         &mut self,
         run: &mut Run<'_>,
         place: &Place<'_>,
-        (name, value, captured): (Bytes, Bytes, Option<Bytes>),
+        (name, value, captured): (LatestName, Bytes, Option<Bytes>),
         collections: &mut dyn Collections,
     ) -> Outcome {
-        self.remember(run, &name, &value);
+        self.remember(run, name, value);
         self.apply_effects(run, place.number, place.link, collections);
         if place.last {
-            self.complete(run, name, value, captured);
+            self.complete(run, true, captured);
             if self.intervention.is_some() && run.rule.phase != Phase::Logging {
                 return Outcome::Over(true);
             }
@@ -325,12 +351,6 @@ fn excluded(link: &Link, sought: &Sought<'_>, name: &[u8]) -> bool {
     link.excluded.iter().chain(sought.removed).any(|one| one.excludes(sought.target.variable, name))
 }
 
-/// Whether an operator with a fixed argument says no, so that nothing needs to be kept.
-fn is_no(test: &Test, value: &[u8]) -> bool {
-    let (Check::Operator(operator), None) = (&test.check, &test.argument) else { return false };
-    matches!((operator.matches(value, None, None), test.negated), (Matched::No, false) | (Matched::Yes, true))
-}
-
 /// A unit and those that its chain passes through, up to the column itself.
 fn path(book: &Book, unit: u32) -> impl Iterator<Item = u32> {
     let parent = |unit: &u32| book.units.get(*unit as usize)?.step.as_ref().map(|step| step.parent);
@@ -343,31 +363,4 @@ fn stages(book: &Book, sight: &Sight, unit: u32, at: u32) -> Vec<(u32, u32)> {
     texts.reverse();
     texts.dedup();
     texts
-}
-
-/// Counts are mostly small.
-fn short_number(digits: &[u8]) -> Bytes {
-    match digits {
-        b"0" => Bytes::from_static(b"0"),
-        b"1" => Bytes::from_static(b"1"),
-        _ => Bytes::copy_from_slice(digits),
-    }
-}
-
-/// A number in digits, without allocation.
-#[derive(Default)]
-struct Digits([u8; 20]);
-
-impl Digits {
-    fn write(&mut self, mut number: usize) -> &[u8] {
-        let mut at = self.0.len();
-        loop {
-            at -= 1;
-            self.0[at] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                return &self.0[at..];
-            }
-        }
-    }
 }

@@ -130,8 +130,8 @@ pub(crate) struct Chained {
 /// What a link looks at.
 #[derive(Debug, PartialEq, Eq, Hash, Clone)]
 pub(crate) struct View {
-    /// The units of all its targets.
-    pub(crate) units: Box<[u32]>,
+    /// The columns of all its targets.
+    pub(crate) columns: Box<[u32]>,
     /// All units whose answers decide whether the link can match.
     pub(crate) watched: Box<[u32]>,
 }
@@ -141,10 +141,23 @@ pub(crate) struct View {
 pub(crate) enum Way {
     /// As the plain evaluator does.
     Plain,
-    /// One value that rules may change, or a count: no list, no copies. With its full name as the rule spells it, and the place in TX.
-    Single(Bytes, Option<u32>),
+    /// One value that rules may change, or a count: no list, no copies.
+    Single(Single),
     /// Values in columns.
     Columns(Columns),
+}
+
+/// A link with one value.
+#[derive(Debug)]
+pub(crate) struct Single {
+    /// Its full name as the rule spells it.
+    pub(crate) name: Bytes,
+    /// Its place in TX.
+    pub(crate) place: Option<u32>,
+    /// The rule spells its name in TX as it is numbered.
+    pub(crate) is_numbered: bool,
+    /// What the operator comes to, where it compares numbers.
+    pub(crate) compare: Option<Compare>,
 }
 
 /// A link over columns.
@@ -168,7 +181,8 @@ impl Plan {
         for tier in 0..tiers::MOST {
             for ((rule, slot), _) in rules.iter().zip(&mut planned).zip(&tiers).filter(|(_, own)| **own == tier) {
                 let draft = &mut drafts[book_of(rule.phase)];
-                let link = |link: &Link| PlannedLink { way: draft.way(link, &volatile, rule.phase, &names), effects: Quick::of(link, &names) };
+                let link =
+                    |link: &Link| PlannedLink { way: draft.way(link, &volatile, rule.phase, &names), effects: Quick::of(link, &names) };
                 slot.links = rule.links.iter().map(link).collect();
                 slot.asks_matched_vars = quick::asks_matched_vars(rule);
             }
@@ -246,11 +260,10 @@ fn head(rule: &Rule, plan: &PlannedRule) -> Head {
     let (Some(link), Some(planned)) = (rule.links.first(), plan.links.first()) else { return Head::Other };
     match &planned.way {
         Way::Columns(columns) => Head::View(columns.view, columns.bit),
-        Way::Single(_, Some(place)) => match link.test.as_ref().and_then(Compare::of) {
-            Some(compare) if link.targets.first().is_some_and(|target| target.counted) => Head::TxCount(*place, compare),
-            Some(compare) => Head::Tx(*place, compare),
-            None => Head::Other,
-        },
+        Way::Single(Single { place: Some(place), compare: Some(compare), .. }) => {
+            let counted = link.targets.first().is_some_and(|target| target.counted);
+            if counted { Head::TxCount(*place, *compare) } else { Head::Tx(*place, *compare) }
+        }
         _ => Head::Other,
     }
 }
@@ -311,11 +324,13 @@ impl Draft {
             && link.transformations.is_empty()
             && is_single(target, link)
         {
-            let place = match &target.selector {
-                Some(Selector::Name(name)) if target.variable == Variable::Tx => names.find(name),
+            let tx = match &target.selector {
+                Some(Selector::Name(name)) if target.variable == Variable::Tx => names.find(name).map(|place| (place, name)),
                 _ => None,
             };
-            return Way::Single(if target.counted { target.counted_name() } else { target.full_name() }, place);
+            let is_numbered = tx.is_some_and(|(place, name)| names.name(place).is_some_and(|own| **own == **name));
+            let name = if target.counted { target.counted_name() } else { target.full_name() };
+            return Way::Single(Single { name, place: tx.map(|(place, _)| place), is_numbered, compare: Compare::of(test) });
         }
         if link.targets.iter().any(|target| target.counted || !volatile.is_stable(target, phase)) {
             return Way::Plain;
@@ -325,8 +340,8 @@ impl Draft {
         let requirement = if gated { Requirement::of(operator) } else { None };
         let bit = requirement.map(|requirement| self.bit(requirement));
         let targets: Box<[Box<[u32]>]> = link.targets.iter().map(|target| self.units(target, &link.transformations)).collect();
-        let units: Box<[u32]> = targets.iter().flatten().copied().collect();
-        let mut watched: Vec<u32> = units.to_vec();
+        let mut watched: Vec<u32> = targets.iter().flatten().copied().collect();
+        let columns = watched.iter().filter_map(|unit| self.units.get(*unit as usize)).map(|unit| unit.column).collect();
         if link.multi_match {
             // Every stage is looked at.
             let mut at = 0;
@@ -338,7 +353,7 @@ impl Draft {
         }
         watched.sort_unstable();
         watched.dedup();
-        let view = self.view(View { units, watched: watched.into() });
+        let view = self.view(View { columns, watched: watched.into() });
         Way::Columns(Columns { bit, targets, view })
     }
 

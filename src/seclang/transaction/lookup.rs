@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::{LatestName, Transaction};
 use super::request::first;
 use super::time::moment;
+use super::{LatestName, Transaction};
 use crate::body::xml;
 use crate::expand::{Macro, Template};
 use crate::target::{Selector, Target};
@@ -49,7 +49,8 @@ impl Transaction {
     pub(crate) fn matched_name(&self) -> Option<Bytes> {
         match &self.state.matched.as_ref()?.name {
             LatestName::Given(name) => Some(name.clone()),
-            LatestName::Tx(place) => Some([b"TX:", self.rules.tx_names().name(*place)?.as_ref()].concat().into()),
+            LatestName::Of(variable, name) => Some(full_name(*variable, name)),
+            LatestName::Tx(place) => Some(full_name(V::Tx, self.rules.tx_names().name(*place)?)),
         }
     }
 
@@ -309,6 +310,14 @@ impl Transaction {
         whole.extend_from_slice(self.request.body.as_deref().unwrap_or_default());
         whole.into()
     }
+}
+
+/// The name of a value: with that of its collection.
+pub(crate) fn full_name(variable: V, name: &Bytes) -> Bytes {
+    if variable.is_collection() {
+        return Bytes::from([variable.name().as_bytes(), b":", name].concat());
+    }
+    Bytes::from_static(variable.name().as_bytes())
 }
 
 fn number(number: usize) -> Bytes {

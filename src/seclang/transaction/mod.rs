@@ -28,6 +28,7 @@ use crate::verdict::{Cause, EngineError, Intervention, Match, Phase};
 
 use body::Pieces;
 pub use body::{BodyOptions, BodyOutcome};
+pub(crate) use lookup::full_name;
 pub(crate) use sight::{Answer as Sighted, Sight};
 
 /// What the engine may do.
@@ -206,6 +207,8 @@ pub(crate) struct Latest {
 #[derive(Debug)]
 pub(crate) enum LatestName {
     Given(Bytes),
+    /// A value of a variable, by its name inside the collection.
+    Of(Variable, Bytes),
     /// A variable of TX as the rules spell it first, by its place.
     Tx(u32),
 }
@@ -285,7 +288,11 @@ impl Transaction {
     /// Sets a variable of TX before the first phase, where settings of a rule set are kept. False where there are too many.
     #[must_use]
     pub fn set_tx_variable(&mut self, name: &str, value: &str) -> bool {
-        self.state.tx.set(&Bytes::copy_from_slice(name.as_bytes()), Bytes::copy_from_slice(value.as_bytes()), limits::COLLECTION_VARIABLES_MAX)
+        self.state.tx.set(
+            &Bytes::copy_from_slice(name.as_bytes()),
+            Bytes::copy_from_slice(value.as_bytes()),
+            limits::COLLECTION_VARIABLES_MAX,
+        )
     }
 
     /// Leaves out rules, or variables of rules, for the whole transaction. To be called before the first phase, with an exclusion

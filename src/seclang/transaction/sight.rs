@@ -254,12 +254,11 @@ impl Sight {
 
     fn sum(&mut self, tx: &Transaction, book: &Book, view: &View, words: &mut u32) -> Admits {
         let mut values = 0;
-        for unit in &view.units {
-            let Some(column) = book.units.get(*unit as usize).map(|unit| unit.column) else { return Admits::Unknown };
-            if !self.look_up(tx, book, column) {
+        for column in &view.columns {
+            if !self.is_fresh(book, *column) && !self.look_up(tx, book, *column) {
                 return Admits::Unknown;
             }
-            values += self.columns.get(column as usize).map_or(0, |filled| filled.items.len());
+            values += self.columns.get(*column as usize).map_or(0, |filled| filled.items.len());
         }
         if values == 0 {
             return Admits::Nothing;
@@ -267,7 +266,7 @@ impl Sight {
         if values > limits::VALUES_PER_RULE_MAX {
             return Admits::Unknown;
         }
-        let own = self.blank_sum();
+        let mut own = NONE;
         for unit in &view.watched {
             let Some(planned) = book.units.get(*unit as usize) else { return Admits::Unknown };
             let Some(filled) = self.columns.get(planned.column as usize) else { return Admits::Unknown };
@@ -281,24 +280,31 @@ impl Sight {
             } else {
                 return Admits::Unknown;
             };
-            for word in 0..self.width {
-                let more = self.sums.get(from as usize + word).copied().unwrap_or(0);
-                if let Some(sum) = self.sums.get_mut(own as usize + word) {
-                    *sum |= more;
+            if own == NONE {
+                // Most links see only one column that has values.
+                (own, *words) = (from, from);
+            } else {
+                if own == *words {
+                    *words = self.copy_sum(own);
                 }
+                self.add_sum(*words, from);
             }
         }
-        *words = own;
         Admits::Words
+    }
+
+    /// Whether what was looked up of a column still holds.
+    fn is_fresh(&self, book: &Book, column: u32) -> bool {
+        let (Some(planned), Some(filled)) = (book.columns.get(column as usize), self.columns.get(column as usize)) else { return false };
+        filled.since >= if planned.is_head { self.head_since } else { self.now }
     }
 
     /// Looks up a column's values and scans them. False where the plan has no room left for it.
     fn look_up(&mut self, tx: &Transaction, book: &Book, column: u32) -> bool {
-        let Some(planned) = book.columns.get(column as usize) else { return false };
-        let since = if planned.is_head { self.head_since } else { self.now };
-        if self.columns.get(column as usize).is_some_and(|filled| filled.since >= since) {
+        if self.is_fresh(book, column) {
             return true;
         }
+        let Some(planned) = book.columns.get(column as usize) else { return false };
         if self.is_full() {
             return false;
         }
@@ -316,9 +322,8 @@ impl Sight {
             }
             Column::Named(list, whole, name) => {
                 let texts = self.columns.get(*whole as usize).map_or(&[][..], |whole| &whole.items);
-                let named = |item: &&Item| {
-                    tx.list(*list).get(item.index as usize).is_some_and(|entry| entry.name.eq_ignore_ascii_case(name))
-                };
+                let named =
+                    |item: &&Item| tx.list(*list).get(item.index as usize).is_some_and(|entry| entry.name.eq_ignore_ascii_case(name));
                 items.extend(texts.iter().filter(named));
             }
             Column::Picked(target) => {
@@ -352,11 +357,13 @@ impl Sight {
 
     /// The text of another column of the head that is the same piece of the same buffer: the target and the URI mostly are.
     fn known(&self, book: &Book, column: u32, index: u32) -> Option<u32> {
-        let is_scalar = |column: u32| book.columns.get(column as usize).is_some_and(|own| own.is_head && matches!(own.source, Column::Picked(_)));
+        let is_scalar =
+            |column: u32| book.columns.get(column as usize).is_some_and(|own| own.is_head && matches!(own.source, Column::Picked(_)));
         let own = self.columns.get(column as usize).filter(|_| is_scalar(column))?.picked.get(index as usize)?;
         let same = |other: &&Filled| {
             let value = other.picked.first().map(|entry| &entry.value);
-            other.since >= self.head_since && value.is_some_and(|value| value.as_ptr() == own.value.as_ptr() && value.len() == own.value.len())
+            other.since >= self.head_since
+                && value.is_some_and(|value| value.as_ptr() == own.value.as_ptr() && value.len() == own.value.len())
         };
         let others = (0_u32..).zip(&self.columns).filter(|(other, _)| *other != column && is_scalar(*other));
         others.map(|(_, filled)| filled).find(same)?.items.first().map(|item| item.text)
@@ -528,6 +535,15 @@ impl Sight {
         let (start, from) = (self.sums.len(), from as usize);
         self.sums.extend_from_within(from..from + self.width);
         start as u32
+    }
+
+    fn add_sum(&mut self, to: u32, from: u32) {
+        for word in 0..self.width {
+            let more = self.sums.get(from as usize + word).copied().unwrap_or(0);
+            if let Some(sum) = self.sums.get_mut(to as usize + word) {
+                *sum |= more;
+            }
+        }
     }
 
     fn add_words(&mut self, to: u32, text: u32) {
