@@ -109,7 +109,7 @@ impl Template {
             }
             _ => {}
         }
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(64);
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),

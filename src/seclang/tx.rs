@@ -77,11 +77,18 @@ impl Names {
     }
 }
 
+/// Variables that there is room for at once: the Core Rule Set sets some sixty in every transaction.
+const VALUES: usize = 96;
+
 /// The variables of one transaction's TX.
 #[derive(Debug, Default)]
 pub(crate) struct Tx {
     names: Arc<Names>,
-    values: Vec<Option<Bytes>>,
+    /// For each place where in `values` its value is, from one; zero is none.
+    places: Vec<u32>,
+    values: Vec<Bytes>,
+    /// Where in `values` there is nothing any more.
+    free: Vec<u32>,
     /// Places whose names were spelled differently when they were set.
     odd: Vec<(u32, Bytes)>,
     filled: usize,
@@ -91,9 +98,8 @@ pub(crate) struct Tx {
 impl Tx {
     /// An empty one.
     pub(crate) fn new(names: Arc<Names>) -> Self {
-        let mut values = Vec::new();
-        values.resize_with(names.spelled.len(), || None);
-        Tx { names, values, odd: Vec::new(), filled: 0, others: Table::default() }
+        let places = vec![0; names.spelled.len()];
+        Tx { names, places, values: Vec::with_capacity(VALUES), ..Tx::default() }
     }
 
     /// The value of a name.
@@ -106,7 +112,8 @@ impl Tx {
 
     /// The value at a place.
     pub(crate) fn at(&self, place: u32) -> Option<&Bytes> {
-        self.values.get(place as usize)?.as_ref()
+        let at = self.places.get(place as usize)?.checked_sub(1)?;
+        self.values.get(at as usize)
     }
 
     /// Whether the name at a place was not spelled differently when it was set.
@@ -146,15 +153,28 @@ impl Tx {
     /// Sets the value at a place, whose name is spelled in its own way if at all.
     #[must_use]
     pub(crate) fn set_at(&mut self, place: u32, odd: Option<&Bytes>, value: Bytes, capacity: usize) -> bool {
-        let Some(slot) = self.values.get_mut(place as usize) else { return false };
-        if slot.is_none() {
-            if self.filled + self.others.len() >= capacity {
-                return false;
-            }
-            self.filled += 1;
-            self.odd.extend(odd.map(|name| (place, name.clone())));
+        let Some(at) = self.places.get_mut(place as usize) else { return false };
+        if let Some(slot) = at.checked_sub(1).and_then(|at| self.values.get_mut(at as usize)) {
+            *slot = value;
+            return true;
         }
-        *slot = Some(value);
+        if self.filled + self.others.len() >= capacity {
+            return false;
+        }
+        self.filled += 1;
+        self.odd.extend(odd.map(|name| (place, name.clone())));
+        match self.free.pop() {
+            Some(free) => {
+                *at = free + 1;
+                if let Some(slot) = self.values.get_mut(free as usize) {
+                    *slot = value;
+                }
+            }
+            None => {
+                self.values.push(value);
+                *at = self.values.len() as u32;
+            }
+        }
         true
     }
 
@@ -168,10 +188,13 @@ impl Tx {
 
     /// Removes what is at a place.
     pub(crate) fn remove_at(&mut self, place: u32) {
-        if self.values.get_mut(place as usize).is_some_and(|slot| slot.take().is_some()) {
-            self.filled -= 1;
-            self.odd.retain(|(odd, _)| *odd != place);
+        let Some(at) = self.places.get_mut(place as usize).and_then(|at| std::mem::take(at).checked_sub(1)) else { return };
+        if let Some(slot) = self.values.get_mut(at as usize) {
+            *slot = Bytes::new();
         }
+        self.free.push(at);
+        self.filled -= 1;
+        self.odd.retain(|(odd, _)| *odd != place);
     }
 
     /// All variables, by lower-cased name.
@@ -185,7 +208,7 @@ impl Tx {
         let known = pattern.and_then(|pattern| self.names.patterns.iter().find(|(text, _)| text == pattern));
         let mut found: Vec<(&Bytes, &Bytes)> = match known {
             Some((_, places)) => places.iter().filter(|place| self.odd.iter().all(|(odd, _)| odd != *place)).copied().collect::<Vec<_>>(),
-            None => (0..self.values.len() as u32).collect(),
+            None => (0..self.places.len() as u32).collect(),
         }
         .into_iter()
         .filter_map(|place| Some((self.spelled(place)?, self.at(place)?)))

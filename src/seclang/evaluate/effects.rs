@@ -244,12 +244,7 @@ impl Transaction {
                 }
             }
             Control::RemoveTargets(selection, targets) => {
-                for index in &selection.rules {
-                    let removed = self.state.removed_targets.entry(*index).or_default();
-                    if removed.len() < limits::COLLECTION_VARIABLES_MAX {
-                        removed.extend(targets.iter().cloned());
-                    }
-                }
+                selection.rules.iter().for_each(|index| self.lose_targets(*index, targets));
             }
             Control::Inert => {}
         }

@@ -127,6 +127,11 @@ impl Transaction {
         self.state.removed.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
 
+    /// Whether targets of a rule were taken out.
+    fn loses_targets(&self, index: u32) -> bool {
+        self.state.losing_targets.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
     /// Whether an `allow` reaches the phase.
     fn is_allowed(&self, phase: Phase) -> bool {
         match self.state.allow {

@@ -72,7 +72,7 @@ impl Transaction {
             Head::Tx(place, compare) => match self.state.tx.at(*place) {
                 Some(value) if compare.holds(integer(value)) => {
                     let spelled = self.state.tx.is_spelled_as_numbered(*place);
-                    if !stop.quiet || !spelled || !self.state.removed_targets.is_empty() {
+                    if !stop.quiet || !spelled || self.loses_targets(stop.rule) {
                         return First::Open;
                     }
                     self.state.matched = Some(Latest { name: LatestName::Tx(*place), value: value.clone() });
@@ -80,8 +80,12 @@ impl Transaction {
                 }
                 _ => First::No,
             },
-            Head::TxCount(place, compare) if self.state.removed_targets.is_empty() => {
-                if compare.holds(self.state.tx.at(*place).is_some().into()) { First::Open } else { First::No }
+            Head::TxCount(place, compare) if !self.loses_targets(stop.rule) => {
+                if compare.holds(self.state.tx.at(*place).is_some().into()) {
+                    First::Open
+                } else {
+                    First::No
+                }
             }
             Head::TxCount(..) | Head::Other => First::Open,
         }
@@ -98,7 +102,7 @@ impl Transaction {
                     let place = Place { number, link, test, last: number == last };
                     self.columns(&mut run, &place, columns, (planned.book, &mut *planned.sight), collections)
                 }
-                (Way::Single(single), Some(test)) if number > 0 || !self.state.removed_targets.contains_key(&index) => {
+                (Way::Single(single), Some(test)) if number > 0 || !self.loses_targets(index) => {
                     let place = Place { number, link, test, last: number == last };
                     self.single(&mut run, &place, single, collections)
                 }
@@ -131,10 +135,11 @@ impl Transaction {
             Sighted::Maybe => {}
         }
         // As the plain evaluator has it: what a `ctl` takes out counts from the next rule on, and speaks of the first link.
-        let removed = if place.number == 0 { self.state.removed_targets.get(&run.index).cloned().unwrap_or_default() } else { Vec::new() };
+        let loses = place.number == 0 && self.loses_targets(run.index);
+        let removed = if loses { self.state.removed_targets.get(&run.index).cloned().unwrap_or_default() } else { Vec::new() };
         let mut matched = false;
         for (target, units) in place.link.targets.iter().zip(&columns.targets) {
-            for unit in units {
+            for unit in units.iter().filter(|unit| sight.values(book, **unit) > 0) {
                 let column = book.units.get(*unit as usize).map_or(u32::MAX, |unit| unit.column);
                 let picked = Sight::is_picked(book, *unit);
                 let sought = Sought { target, unit: *unit, column, picked, bit: columns.bit, removed: &removed };
@@ -159,7 +164,7 @@ impl Transaction {
     ) -> Outcome {
         let mut matched = false;
         if place.link.multi_match {
-            let mut wanted = vec![false; sight.count(book, sought.unit) as usize];
+            let mut wanted = vec![false; sight.values(book, sought.unit) as usize];
             for unit in path(book, sought.unit) {
                 for (at, ..) in sight.candidates(book, unit, sought.bit) {
                     wanted[at as usize] = true;

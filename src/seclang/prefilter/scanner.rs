@@ -115,7 +115,8 @@ impl Scanner {
     pub(crate) fn scan(&self, value: &[u8], scratch: &mut Vec<u64>, out: &mut Vec<u64>) -> Marks {
         scratch.clear();
         scratch.extend_from_slice(&self.blank);
-        let marks = self.pass(value, scratch);
+        self.pass(value, scratch);
+        let marks = self.marks(value);
         for (base, half) in [(0, marks as u64), (64, (marks >> 64) as u64 & ((1 << (KINDS_MAX - 64)) - 1))] {
             let mut left = half;
             while left != 0 {
@@ -139,24 +140,25 @@ impl Scanner {
         marks
     }
 
-    /// The marks of the value's bytes; the slots that its texts fulfil go to `slots`.
-    fn pass(&self, value: &[u8], slots: &mut [u64]) -> Marks {
-        let mut marks = 0;
-        let (mut before, mut last) = (0_usize, 0_usize);
+    /// The marks of the value's bytes.
+    pub(crate) fn marks(&self, value: &[u8]) -> Marks {
+        value.iter().fold(0, |marks, byte| marks | self.marks[usize::from(*byte)])
+    }
+
+    /// What the texts in the value fulfil goes to `slots`.
+    fn pass(&self, value: &[u8], slots: &mut [u64]) {
+        let mut three = 0_u32;
         for (at, byte) in value.iter().enumerate() {
-            let fold = usize::from(self.folds[usize::from(*byte)] & 127);
-            marks |= self.marks[usize::from(*byte)];
-            let pair = self.pairs[last << 7 | fold];
+            three = (three << 7 | u32::from(self.folds[usize::from(*byte)] & 127)) & 0x1F_FFFF;
+            let pair = self.pairs[three as usize & 0x3FFF];
             if pair != 0 {
                 self.found_pair(pair, slots);
             }
-            let key = key(before, last, fold);
+            let key = key(three);
             if self.keys[key / 64] >> (key % 64) & 1 == 1 {
                 self.found(key, value, at, slots);
             }
-            (before, last) = (last, fold);
         }
-        marks
     }
 
     #[inline(never)]
@@ -200,8 +202,8 @@ fn fulfil(slots: &mut [u64], fulfils: &[(u32, u64)]) {
     }
 }
 
-fn key(first: usize, second: usize, third: usize) -> usize {
-    let three = (first << 14 | second << 7 | third) as u32;
+/// The place of three folded bytes in the bitmap.
+fn key(three: u32) -> usize {
     (three.wrapping_mul(0x9E37_79B1) >> 16) as usize % KEYS
 }
 
@@ -303,7 +305,7 @@ fn buckets(texts: &Texts<'_>, folds: &[u8; 256]) -> Buckets {
         let windows = text.windows(3).enumerate();
         let rarest = windows.min_by(|(_, a), (_, b)| three(a).total_cmp(&three(b)));
         if let Some((start, [first, second, third])) = rarest {
-            let key = key(fold(first), fold(second), fold(third));
+            let key = key((fold(first) << 14 | fold(second) << 7 | fold(third)) as u32);
             let behind = text.len() - start - 3;
             let (bucket, literals) = filled.entry(key).or_default();
             bucket.before |= bit(start.checked_sub(1).and_then(|before| text.get(before)));

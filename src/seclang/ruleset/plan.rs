@@ -90,6 +90,8 @@ pub(crate) struct PlannedLink {
 #[derive(Debug)]
 pub(crate) struct Book {
     pub(crate) columns: Vec<Planned>,
+    /// The columns of the request's head as bits.
+    pub(crate) head_mask: u128,
     pub(crate) units: Vec<Unit>,
     pub(crate) views: Vec<View>,
     /// One for each tier, the last for all rules.
@@ -106,6 +108,8 @@ pub(crate) struct Planned {
     pub(crate) source: Column,
     /// It stays as it is between the phases of the request.
     pub(crate) is_head: bool,
+    /// The lowest bit that is asked of it.
+    asked: u32,
 }
 
 /// A column behind a chain of transformations.
@@ -133,7 +137,19 @@ pub(crate) struct View {
     /// The columns of all its targets.
     pub(crate) columns: Box<[u32]>,
     /// All units whose answers decide whether the link can match.
-    pub(crate) watched: Box<[u32]>,
+    pub(crate) watched: Box<[Watched]>,
+    /// The columns as bits, and whether there are some that have none.
+    pub(crate) mask: u128,
+    pub(crate) has_more: bool,
+}
+
+/// A unit of a view, with what is often asked of it.
+#[derive(Debug, PartialEq, Eq, Hash, Clone)]
+pub(crate) struct Watched {
+    pub(crate) unit: u32,
+    pub(crate) column: u32,
+    /// See [`Unit::reach`].
+    pub(crate) reach: Marks,
 }
 
 /// How a link is looked at.
@@ -212,6 +228,12 @@ impl Book {
     /// The scanner of a tier, or the last one.
     pub(crate) fn scanner(&self, tier: usize) -> Option<&Scanner> {
         self.scanners.get(tier).or(self.scanners.last())
+    }
+
+    /// Whether any operator of a tier or those below it looks for something in a column.
+    pub(crate) fn is_searched(&self, column: u32, tier: usize) -> bool {
+        let bits = self.bits.get(tier).or(self.bits.last()).copied().unwrap_or(0);
+        self.columns.get(column as usize).is_none_or(|column| column.asked < bits)
     }
 
     /// The first tier whose scanner looks for an operator.
@@ -305,6 +327,8 @@ impl Volatile {
 #[derive(Default)]
 struct Draft {
     columns: Vec<Column>,
+    /// For each column the lowest bit that is asked of it.
+    asked: Vec<u32>,
     units: Vec<Unit>,
     views: Vec<View>,
     view_numbers: HashMap<View, u32>,
@@ -341,7 +365,10 @@ impl Draft {
         let bit = requirement.map(|requirement| self.bit(requirement));
         let targets: Box<[Box<[u32]>]> = link.targets.iter().map(|target| self.units(target, &link.transformations)).collect();
         let mut watched: Vec<u32> = targets.iter().flatten().copied().collect();
-        let columns = watched.iter().filter_map(|unit| self.units.get(*unit as usize)).map(|unit| unit.column).collect();
+        let columns: Box<[u32]> = watched.iter().filter_map(|unit| self.units.get(*unit as usize)).map(|unit| unit.column).collect();
+        if let Some(bit) = bit {
+            columns.iter().for_each(|column| self.ask(*column, bit));
+        }
         if link.multi_match {
             // Every stage is looked at.
             let mut at = 0;
@@ -353,8 +380,26 @@ impl Draft {
         }
         watched.sort_unstable();
         watched.dedup();
-        let view = self.view(View { columns, watched: watched.into() });
+        let watch = |unit: u32| self.units.get(unit as usize).map(|own| Watched { unit, column: own.column, reach: own.reach });
+        let watched = watched.into_iter().filter_map(watch).collect();
+        let mask = columns.iter().filter(|column| **column < u128::BITS).fold(0, |mask, column| mask | 1 << column);
+        let has_more = columns.iter().any(|column| *column >= u128::BITS);
+        let view = self.view(View { columns, watched, mask, has_more });
         Way::Columns(Columns { bit, targets, view })
+    }
+
+    /// An operator looks for something in a column, and so in the list that the column picks from.
+    fn ask(&mut self, column: u32, bit: u32) {
+        self.asked.resize(self.columns.len(), u32::MAX);
+        let whole = match self.columns.get(column as usize) {
+            Some(Column::Named(_, whole, _)) => Some(*whole),
+            _ => None,
+        };
+        for column in whole.into_iter().chain([column]) {
+            if let Some(asked) = self.asked.get_mut(column as usize) {
+                *asked = bit.min(*asked);
+            }
+        }
     }
 
     fn view(&mut self, view: View) -> u32 {
@@ -465,9 +510,13 @@ impl Draft {
         bits.dedup();
         let scanners =
             bits.iter().map(|bits| Scanner::new(self.requirements.get(..*bits as usize).unwrap_or(&self.requirements), caller)).collect();
-        let columns = self.columns.into_iter().map(|source| Planned { is_head: source.is_head(), source }).collect();
+        let asked = self.asked.into_iter().chain(std::iter::repeat(u32::MAX));
+        let columns: Vec<Planned> =
+            self.columns.into_iter().zip(asked).map(|(source, asked)| Planned { is_head: source.is_head(), source, asked }).collect();
+        let heads = columns.iter().take(u128::BITS as usize).enumerate().filter(|(_, column)| column.is_head);
+        let head_mask = heads.fold(0, |mask, (column, _)| mask | 1 << column);
         let capitals = capitals.map_or(0, |kind| 1 << (CALLER_SHIFT as usize + kind));
-        Book { columns, units: self.units, views: self.views, scanners, bits, capitals }
+        Book { columns, head_mask, units: self.units, views: self.views, scanners, bits, capitals }
     }
 }
 

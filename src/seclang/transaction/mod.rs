@@ -180,6 +180,8 @@ pub(crate) struct State {
     /// One bit a rule: taken out by `ctl`.
     pub(crate) removed: Vec<u64>,
     pub(crate) removed_targets: BTreeMap<u32, Vec<Target>>,
+    /// One bit a rule: whether `removed_targets` has it.
+    pub(crate) losing_targets: Vec<u64>,
     pub(crate) allow: Option<(Allow, Phase)>,
     pub(crate) audit: Option<Switch>,
     pub(crate) audit_parts: Option<String>,
@@ -300,10 +302,23 @@ impl Transaction {
     pub fn exclude(&mut self, exclusion: &Exclusion) {
         for index in &exclusion.rules {
             if !exclusion.targets.is_empty() {
-                self.state.removed_targets.entry(*index).or_default().extend(exclusion.targets.iter().cloned());
+                self.lose_targets(*index, &exclusion.targets);
             } else if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
                 *word |= 1 << (index % 64);
             }
+        }
+    }
+
+    /// Takes targets out of a rule.
+    pub(crate) fn lose_targets(&mut self, index: u32, targets: &[Target]) {
+        let lost = self.state.removed_targets.entry(index).or_default();
+        if lost.len() < limits::COLLECTION_VARIABLES_MAX {
+            lost.extend(targets.iter().cloned());
+        }
+        let words = self.state.removed.len();
+        self.state.losing_targets.resize(words, 0);
+        if let Some(word) = self.state.losing_targets.get_mut(index as usize / 64) {
+            *word |= 1 << (index % 64);
         }
     }
 

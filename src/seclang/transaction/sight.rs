@@ -29,6 +29,9 @@ pub(crate) struct Sight {
     tier: usize,
     needed: usize,
     width: usize,
+    /// Columns, as bits, of which what was looked up still holds, and those of them that have values.
+    fresh: u128,
+    live: u128,
     columns: Vec<Filled>,
     units: Vec<Seen>,
     views: Vec<Viewed>,
@@ -112,6 +115,8 @@ pub(crate) enum Answer {
 struct Text {
     place: Place,
     marks: Marks,
+    /// Its words say what operators may match.
+    searched: bool,
     /// The last of `steps` that begins here.
     step: u32,
 }
@@ -179,11 +184,15 @@ impl Sight {
             self.clear();
             self.book = Some(number);
             self.head_since = self.now;
+            self.fresh = 0;
             grow(&mut self.columns, book.columns.len());
             grow(&mut self.units, book.units.len());
             grow(&mut self.views, book.views.len());
         } else if self.head != head {
             self.head_since = self.now;
+            self.fresh = 0;
+        } else {
+            self.fresh &= book.head_mask;
         }
         self.head = head;
         self.width = book.scanner(self.tier).map_or(1, |scanner| scanner.width());
@@ -207,6 +216,7 @@ impl Sight {
         self.work = work;
         self.now += 1;
         self.head_since = self.now;
+        self.fresh = 0;
         self.tier = tier;
         self.width = book.scanner(tier).map_or(1, |scanner| scanner.width());
     }
@@ -253,30 +263,32 @@ impl Sight {
     }
 
     fn sum(&mut self, tx: &Transaction, book: &Book, view: &View, words: &mut u32) -> Admits {
-        let mut values = 0;
-        for column in &view.columns {
-            if !self.is_fresh(book, *column) && !self.look_up(tx, book, *column) {
+        let mut missing = view.mask & !self.fresh;
+        while missing != 0 {
+            if !self.look_up(tx, book, missing.trailing_zeros()) {
                 return Admits::Unknown;
             }
-            values += self.columns.get(*column as usize).map_or(0, |filled| filled.items.len());
+            missing &= missing - 1;
         }
-        if values == 0 {
+        if view.mask & self.live == 0 && !view.has_more {
             return Admits::Nothing;
         }
-        if values > limits::VALUES_PER_RULE_MAX {
-            return Admits::Unknown;
+        if view.has_more || self.items.saturating_mul(view.columns.len()) > limits::VALUES_PER_RULE_MAX {
+            let admits = self.count(tx, book, view);
+            if admits != Admits::Words {
+                return admits;
+            }
         }
         let mut own = NONE;
-        for unit in &view.watched {
-            let Some(planned) = book.units.get(*unit as usize) else { return Admits::Unknown };
-            let Some(filled) = self.columns.get(planned.column as usize) else { return Admits::Unknown };
-            if filled.items.is_empty() {
+        for watched in &view.watched {
+            if watched.column < u128::BITS && self.live >> watched.column & 1 == 0 {
                 continue;
             }
-            let from = if filled.marks & planned.reach == 0 {
+            let Some(filled) = self.columns.get(watched.column as usize).filter(|filled| !filled.items.is_empty()) else { continue };
+            let from = if filled.marks & watched.reach == 0 {
                 filled.words
-            } else if self.look(tx, book, *unit) {
-                self.units.get(*unit as usize).map_or(0, |seen| seen.words)
+            } else if self.look(tx, book, watched.unit) {
+                self.units.get(watched.unit as usize).map_or(0, |seen| seen.words)
             } else {
                 return Admits::Unknown;
             };
@@ -293,8 +305,29 @@ impl Sight {
         Admits::Words
     }
 
+    /// The number of a view's values against what a rule may see.
+    fn count(&mut self, tx: &Transaction, book: &Book, view: &View) -> Admits {
+        let mut values = 0;
+        for column in &view.columns {
+            if !self.is_fresh(book, *column) && !self.look_up(tx, book, *column) {
+                return Admits::Unknown;
+            }
+            values += self.columns.get(*column as usize).map_or(0, |filled| filled.items.len());
+        }
+        if values == 0 {
+            return Admits::Nothing;
+        }
+        if values > limits::VALUES_PER_RULE_MAX {
+            return Admits::Unknown;
+        }
+        Admits::Words
+    }
+
     /// Whether what was looked up of a column still holds.
     fn is_fresh(&self, book: &Book, column: u32) -> bool {
+        if column < u128::BITS {
+            return self.fresh >> column & 1 == 1;
+        }
         let (Some(planned), Some(filled)) = (book.columns.get(column as usize), self.columns.get(column as usize)) else { return false };
         filled.since >= if planned.is_head { self.head_since } else { self.now }
     }
@@ -341,7 +374,7 @@ impl Sight {
             if item.text == NONE {
                 item.text = self.known(book, column, item.index).unwrap_or(self.texts.len() as u32);
                 if item.text as usize == self.texts.len() {
-                    self.scan(tx, book, Place::Value { column, index: item.index });
+                    self.scan(tx, book, Place::Value { column, index: item.index }, book.is_searched(column, self.tier));
                 }
             }
             marks |= self.texts.get(item.text as usize).map_or(EVERY, |text| text.marks);
@@ -349,6 +382,10 @@ impl Sight {
         }
         self.items += items.len();
         let now = self.now;
+        if column < u128::BITS {
+            self.fresh |= 1 << column;
+            self.live = self.live & !(1 << column) | u128::from(!items.is_empty()) << column;
+        }
         if let Some(filled) = self.columns.get_mut(column as usize) {
             (filled.since, filled.marks, filled.words, filled.items) = (now, marks, words, items);
         }
@@ -366,7 +403,9 @@ impl Sight {
                 && value.is_some_and(|value| value.as_ptr() == own.value.as_ptr() && value.len() == own.value.len())
         };
         let others = (0_u32..).zip(&self.columns).filter(|(other, _)| *other != column && is_scalar(*other));
-        others.map(|(_, filled)| filled).find(same)?.items.first().map(|item| item.text)
+        let text = others.map(|(_, filled)| filled).find(same)?.items.first().map(|item| item.text)?;
+        // A text that nothing was looked for in is of no use where something is.
+        self.texts.get(text as usize).filter(|text| text.searched || !book.is_searched(column, self.tier)).map(|_| text)
     }
 
     /// Looks at a unit whose chain may change something. False where the plan has no room left for it.
@@ -447,7 +486,7 @@ impl Sight {
     /// The text behind a transformation, which runs on a text only once.
     fn transformed(&mut self, tx: &Transaction, book: &Book, text: u32, transformation: Transformation) -> u32 {
         let Some(from) = self.texts.get(text as usize) else { return text };
-        let (place, marks, last) = (from.place, from.marks, from.step);
+        let (place, marks, last, searched) = (from.place, from.marks, from.step, from.searched);
         let mut at = last;
         while let Some(step) = self.steps.get(at as usize) {
             if step.transformation == transformation {
@@ -458,7 +497,7 @@ impl Sight {
         let length = self.bytes_at(tx, book, place).len();
         self.work += length;
         let to = if transformation == Transformation::Lowercase && book.capitals != 0 {
-            self.lowered(tx, book, text, (place, marks))
+            self.lowered(tx, book, text, (place, marks, searched))
         } else {
             let value = self.bytes_at(tx, book, place);
             let changed = match transformation.apply(Cow::Borrowed(value)) {
@@ -470,7 +509,7 @@ impl Sight {
                 Some(made) => {
                     let start = self.bytes.len();
                     self.bytes.extend_from_slice(&made);
-                    self.scan(tx, book, Place::Made { start, end: self.bytes.len() });
+                    self.scan(tx, book, Place::Made { start, end: self.bytes.len() }, searched);
                     self.texts.len() as u32 - 1
                 }
             }
@@ -484,7 +523,7 @@ impl Sight {
     }
 
     /// A text with capitals, without them: the scanner does not tell them apart, so that its answer holds for both.
-    fn lowered(&mut self, tx: &Transaction, book: &Book, text: u32, (place, marks): (Place, Marks)) -> u32 {
+    fn lowered(&mut self, tx: &Transaction, book: &Book, text: u32, (place, marks, searched): (Place, Marks, bool)) -> u32 {
         if marks & book.capitals == 0 {
             return text;
         }
@@ -501,19 +540,24 @@ impl Sight {
         self.bytes = bytes;
         let from = text as usize * self.width;
         self.words.extend_from_within(from..from + self.width);
-        self.texts.push(Text { place, marks: marks & !book.capitals, step: NONE });
+        self.texts.push(Text { place, marks: marks & !book.capitals, searched, step: NONE });
         self.texts.len() as u32 - 1
     }
 
     /// Scans what is at a place, as a new text.
-    fn scan(&mut self, tx: &Transaction, book: &Book, place: Place) {
+    fn scan(&mut self, tx: &Transaction, book: &Book, place: Place, searched: bool) {
         let Some(scanner) = book.scanner(self.tier) else { return };
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut words = std::mem::take(&mut self.words);
         let value = self.bytes_at(tx, book, place);
         let length = value.len();
-        let marks = scanner.scan(value, &mut scratch, &mut words) | EVERY;
-        self.texts.push(Text { place, marks, step: NONE });
+        let marks = if searched {
+            scanner.scan(value, &mut scratch, &mut words)
+        } else {
+            words.resize(words.len() + self.width, 0);
+            scanner.marks(value)
+        };
+        self.texts.push(Text { place, marks: marks | EVERY, searched, step: NONE });
         self.work += length + limits::FUEL_PER_RUN as usize;
         (self.scratch, self.words) = (scratch, words);
     }
@@ -578,7 +622,7 @@ impl Sight {
     }
 
     /// How many values a unit's column has, once it was looked at.
-    pub(crate) fn count(&self, book: &Book, unit: u32) -> u32 {
+    pub(crate) fn values(&self, book: &Book, unit: u32) -> u32 {
         self.items(book, unit).0.len() as u32
     }
 
