@@ -237,14 +237,14 @@ impl Transaction {
             Control::RequestBodyLimit(bytes) => self.request.body_limit = *bytes,
             Control::ResponseBodyLimit(bytes) => self.response.body_limit = *bytes,
             Control::RemoveRules(selection) => {
-                for index in &selection.rules {
+                for index in selection.rules.iter() {
                     if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
                         *word |= 1 << (index % 64);
                     }
                 }
             }
             Control::RemoveTargets(selection, targets) => {
-                selection.rules.iter().for_each(|index| self.lose_targets(*index, targets));
+                self.lose_targets(&selection.rules, targets);
             }
             Control::Inert => {}
         }

@@ -67,7 +67,7 @@ impl Transaction {
     /// The values of a link in the order of its targets, exclusions left out.
     fn values(&mut self, run: &Run<'_>, number: usize, link: &Link) -> Vec<Seen> {
         // A `ctl` speaks of the rule, which is the first link, as `SecRuleUpdateTargetById` does.
-        let removed = if number == 0 { self.state.removed_targets.get(&run.index).cloned().unwrap_or_default() } else { Vec::new() };
+        let removed = if number == 0 { self.lost_targets(run.index) } else { Vec::new() };
         let mut values = Vec::new();
         for target in &link.targets {
             let mut entries = self.pick(target);

@@ -136,7 +136,7 @@ impl Transaction {
         }
         // As the plain evaluator has it: what a `ctl` takes out counts from the next rule on, and speaks of the first link.
         let loses = place.number == 0 && self.loses_targets(run.index);
-        let removed = if loses { self.state.removed_targets.get(&run.index).cloned().unwrap_or_default() } else { Vec::new() };
+        let removed = if loses { self.lost_targets(run.index) } else { Vec::new() };
         let mut matched = false;
         for (target, units) in place.link.targets.iter().zip(&columns.targets) {
             for unit in units.iter().filter(|unit| sight.values(book, **unit) > 0) {

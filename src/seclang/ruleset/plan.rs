@@ -91,7 +91,7 @@ pub(crate) struct PlannedLink {
 pub(crate) struct Book {
     pub(crate) columns: Vec<Planned>,
     /// The columns of the request's head as bits.
-    pub(crate) head_mask: u128,
+    pub(crate) head_mask: u64,
     pub(crate) units: Vec<Unit>,
     pub(crate) views: Vec<View>,
     /// One for each tier, the last for all rules.
@@ -139,7 +139,7 @@ pub(crate) struct View {
     /// All units whose answers decide whether the link can match.
     pub(crate) watched: Box<[Watched]>,
     /// The columns as bits, and whether there are some that have none.
-    pub(crate) mask: u128,
+    pub(crate) mask: u64,
     pub(crate) has_more: bool,
 }
 
@@ -382,8 +382,8 @@ impl Draft {
         watched.dedup();
         let watch = |unit: u32| self.units.get(unit as usize).map(|own| Watched { unit, column: own.column, reach: own.reach });
         let watched = watched.into_iter().filter_map(watch).collect();
-        let mask = columns.iter().filter(|column| **column < u128::BITS).fold(0, |mask, column| mask | 1 << column);
-        let has_more = columns.iter().any(|column| *column >= u128::BITS);
+        let mask = columns.iter().filter(|column| **column < u64::BITS).fold(0, |mask, column| mask | 1 << column);
+        let has_more = columns.iter().any(|column| *column >= u64::BITS);
         let view = self.view(View { columns, watched, mask, has_more });
         Way::Columns(Columns { bit, targets, view })
     }
@@ -513,7 +513,7 @@ impl Draft {
         let asked = self.asked.into_iter().chain(std::iter::repeat(u32::MAX));
         let columns: Vec<Planned> =
             self.columns.into_iter().zip(asked).map(|(source, asked)| Planned { is_head: source.is_head(), source, asked }).collect();
-        let heads = columns.iter().take(u128::BITS as usize).enumerate().filter(|(_, column)| column.is_head);
+        let heads = columns.iter().take(u64::BITS as usize).enumerate().filter(|(_, column)| column.is_head);
         let head_mask = heads.fold(0, |mask, (column, _)| mask | 1 << column);
         let capitals = capitals.map_or(0, |kind| 1 << (CALLER_SHIFT as usize + kind));
         Book { columns, head_mask, units: self.units, views: self.views, scanners, bits, capitals }

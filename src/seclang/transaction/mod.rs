@@ -179,8 +179,9 @@ pub(crate) struct State {
     pub(crate) matched_vars: Vec<(Bytes, Bytes)>,
     /// One bit a rule: taken out by `ctl`.
     pub(crate) removed: Vec<u64>,
-    pub(crate) removed_targets: BTreeMap<u32, Vec<Target>>,
-    /// One bit a rule: whether `removed_targets` has it.
+    /// Targets that were taken out of rules, whose numbers are ascending.
+    pub(crate) lost_targets: Vec<(Arc<[u32]>, Arc<[Target]>)>,
+    /// One bit a rule: whether `lost_targets` has it.
     pub(crate) losing_targets: Vec<u64>,
     pub(crate) allow: Option<(Allow, Phase)>,
     pub(crate) audit: Option<Switch>,
@@ -300,26 +301,36 @@ impl Transaction {
     /// Leaves out rules, or variables of rules, for the whole transaction. To be called before the first phase, with an exclusion
     /// built for the transaction's own rule set.
     pub fn exclude(&mut self, exclusion: &Exclusion) {
+        if !exclusion.targets.is_empty() {
+            return self.lose_targets(&Arc::from(exclusion.rules.as_slice()), &Arc::from(exclusion.targets.as_slice()));
+        }
         for index in &exclusion.rules {
-            if !exclusion.targets.is_empty() {
-                self.lose_targets(*index, &exclusion.targets);
-            } else if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
+            if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
                 *word |= 1 << (index % 64);
             }
         }
     }
 
-    /// Takes targets out of a rule.
-    pub(crate) fn lose_targets(&mut self, index: u32, targets: &[Target]) {
-        let lost = self.state.removed_targets.entry(index).or_default();
-        if lost.len() < limits::COLLECTION_VARIABLES_MAX {
-            lost.extend(targets.iter().cloned());
+    /// Takes targets out of rules.
+    pub(crate) fn lose_targets(&mut self, rules: &Arc<[u32]>, targets: &Arc<[Target]>) {
+        let known = self.state.lost_targets.iter().any(|(same, lost)| Arc::ptr_eq(same, rules) && Arc::ptr_eq(lost, targets));
+        if known || self.state.lost_targets.len() >= limits::COLLECTION_VARIABLES_MAX {
+            return;
         }
+        self.state.lost_targets.push((Arc::clone(rules), Arc::clone(targets)));
         let words = self.state.removed.len();
         self.state.losing_targets.resize(words, 0);
-        if let Some(word) = self.state.losing_targets.get_mut(index as usize / 64) {
-            *word |= 1 << (index % 64);
+        for index in rules.iter() {
+            if let Some(word) = self.state.losing_targets.get_mut(*index as usize / 64) {
+                *word |= 1 << (index % 64);
+            }
         }
+    }
+
+    /// The targets that were taken out of a rule.
+    pub(crate) fn lost_targets(&self, rule: u32) -> Vec<Target> {
+        let lost = self.state.lost_targets.iter().filter(|(rules, _)| rules.binary_search(&rule).is_ok());
+        lost.flat_map(|(_, targets)| targets.iter().cloned()).collect()
     }
 
     /// What matched so far, in order; at most [`limits::MATCHES_PER_RULE_MAX`] of a rule and [`limits::MATCHES_MAX`] in all are kept.

@@ -30,8 +30,8 @@ pub(crate) struct Sight {
     needed: usize,
     width: usize,
     /// Columns, as bits, of which what was looked up still holds, and those of them that have values.
-    fresh: u128,
-    live: u128,
+    fresh: u64,
+    live: u64,
     columns: Vec<Filled>,
     units: Vec<Seen>,
     views: Vec<Viewed>,
@@ -281,7 +281,7 @@ impl Sight {
         }
         let mut own = NONE;
         for watched in &view.watched {
-            if watched.column < u128::BITS && self.live >> watched.column & 1 == 0 {
+            if watched.column < u64::BITS && self.live >> watched.column & 1 == 0 {
                 continue;
             }
             let Some(filled) = self.columns.get(watched.column as usize).filter(|filled| !filled.items.is_empty()) else { continue };
@@ -325,7 +325,7 @@ impl Sight {
 
     /// Whether what was looked up of a column still holds.
     fn is_fresh(&self, book: &Book, column: u32) -> bool {
-        if column < u128::BITS {
+        if column < u64::BITS {
             return self.fresh >> column & 1 == 1;
         }
         let (Some(planned), Some(filled)) = (book.columns.get(column as usize), self.columns.get(column as usize)) else { return false };
@@ -382,9 +382,9 @@ impl Sight {
         }
         self.items += items.len();
         let now = self.now;
-        if column < u128::BITS {
+        if column < u64::BITS {
             self.fresh |= 1 << column;
-            self.live = self.live & !(1 << column) | u128::from(!items.is_empty()) << column;
+            self.live = self.live & !(1 << column) | u64::from(!items.is_empty()) << column;
         }
         if let Some(filled) = self.columns.get_mut(column as usize) {
             (filled.since, filled.marks, filled.words, filled.items) = (now, marks, words, items);
