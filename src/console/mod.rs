@@ -22,6 +22,7 @@ use crate::diagnostic::Diagnostic;
 use crate::limits::CONSOLE_ANSWERS_MAX;
 use crate::policy::Policy;
 use crate::search::{Asked, Library, Question, Snapshot};
+use crate::ship::Board;
 use form::Form;
 use http::{Method, StatusCode};
 use login::{Denied, Login};
@@ -83,6 +84,7 @@ pub struct Console {
     reviews: Reviews,
     sessions: Sessions,
     trail: Trail,
+    receivers: Board,
     answering: AtomicUsize,
     /// What follows the policy; replaced when that is.
     current: Mutex<Option<Arc<Current>>>,
@@ -127,13 +129,14 @@ impl From<io::Error> for Trouble {
 impl Console {
     /// The console over a trail and its index, for nobody yet: see [`Console::renew`]. `None` where the system gives no
     /// randomness.
-    pub fn new(policy: &Policy, trail: Trail) -> Option<Self> {
+    pub fn new(policy: &Policy, trail: Trail, receivers: Board) -> Option<Self> {
         let audit = &policy.audit;
         Some(Self {
             library: Library::new(&audit.directory, Some(&audit.index_directory)),
             reviews: Reviews::new(audit.directory.join(REVIEWS_FILE)),
             sessions: Sessions::new()?,
             trail,
+            receivers,
             answering: AtomicUsize::new(0),
             current: Mutex::default(),
         })

@@ -15,6 +15,7 @@ mod resolve;
 mod section;
 mod server;
 mod settings;
+mod ship;
 mod site;
 mod suggest;
 mod tree;
