@@ -177,7 +177,7 @@ fn used_up_fuel_is_an_error_and_never_a_silent_pass() {
 fn a_body_is_parsed_by_its_processor_and_shown_as_the_manual_says() {
     let set = rules(
         "SecRequestBodyAccess On\nSecRule REQUEST_HEADERS:Content-Type \"@rx json\" \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n\
-         SecRule ARGS:json.a \"@streq 1\" \"id:2,phase:2,pass\"\nSecRule REQUEST_BODY \"@rx .\" \"id:3,phase:2,pass\"\n\
+         SecRule ARGS:a \"@streq 1\" \"id:2,phase:2,pass\"\nSecRule REQUEST_BODY \"@rx .\" \"id:3,phase:2,pass\"\n\
          SecRule REQBODY_ERROR \"!@eq 0\" \"id:4,phase:2,deny,status:400\"\nSecRule ARGS_POST:a \"@streq 1\" \"id:5,phase:2,pass\"",
     );
     let post = |kind: &[u8], body: &[u8]| {
@@ -191,7 +191,7 @@ fn a_body_is_parsed_by_its_processor_and_shown_as_the_manual_says() {
         tx.request_body_done(&mut collections);
         ids(&tx)
     };
-    assert_eq!(post(b"application/json", b"{\"a\":1}"), [2]);
+    assert_eq!(post(b"application/json", b"{\"a\":1}"), [2, 5]);
     assert_eq!(post(b"application/json", b"{\"a\":"), [4]);
     assert_eq!(post(b"application/x-www-form-urlencoded", b"a=1"), [3, 5]);
     assert_eq!(post(b"text/plain", b"a=1"), []);
