@@ -99,6 +99,16 @@ impl Trail {
         self.owner.shared.healthy.load(Relaxed)
     }
 
+    /// The number of the last record that is in a file.
+    pub fn last_sequence(&self) -> u64 {
+        self.owner.shared.last.load(Relaxed)
+    }
+
+    /// The number of the last record that was forced to the disk; without forcing, of the last that is in a file.
+    pub fn durable_sequence(&self) -> u64 {
+        self.owner.shared.durable.load(Relaxed)
+    }
+
     /// What was done so far.
     pub fn metrics(&self) -> Metrics {
         self.owner.shared.metrics()

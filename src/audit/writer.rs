@@ -39,8 +39,9 @@ pub(crate) struct Writer {
     /// The line and the time of the last checkpoint, and the file it went to.
     checkpoint: (u64, Instant, u64),
     failing: bool,
-    /// Copies of signed lines that are being forced to the disk.
+    /// Copies of signed lines that are being forced to the disk, and the last line that is.
     forcing: Vec<u8>,
+    forcing_last: u64,
     /// Lines are not on the disk that should be.
     unforced: bool,
     /// Given back when the writer has ended.
@@ -67,10 +68,13 @@ impl Writer {
             checkpoint,
             failing: false,
             forcing: Vec::new(),
+            forcing_last: 0,
             unforced: false,
             _lock: lock,
         };
         // The first lines are on the disk.
+        writer.shared.last.store(writer.pending.head().0, Relaxed);
+        writer.shared.durable.store(writer.pending.head().0, Relaxed);
         let signed = writer.pending.take_signed();
         writer.copy_heads(&signed);
         writer.tell_keeper();
@@ -119,6 +123,7 @@ impl Writer {
         match self.output.sync() {
             Ok(()) => {
                 let signed = [std::mem::take(&mut self.forcing), self.pending.take_signed()].concat();
+                self.shared.durable.store(self.pending.head().0, Relaxed);
                 self.copy_heads(&signed);
             }
             Err(error) => self.failed("forced to the disk", &error),
@@ -159,17 +164,28 @@ impl Writer {
                 && !queue.hurry
                 && !queue.reopen
                 && !queue.flood
+                && !queue.raise
         };
         let due = self.due();
-        let mut queue = shared.queue();
-        queue = match due {
-            Some(wait) => shared.wake.wait_timeout_while(queue, wait, nothing).unwrap_or_else(PoisonError::into_inner).0,
-            None => shared.wake.wait_while(queue, nothing).unwrap_or_else(PoisonError::into_inner),
-        };
         let large = shared.settings.queue_bytes_max / 4;
-        let calm =
-            |queue: &mut Queue| !queue.ends.is_empty() && !queue.stop && !queue.hurry && queue.gap.is_none() && queue.bytes.len() < large;
-        (queue, _) = shared.wake.wait_timeout_while(queue, AUDIT_COMMIT_INTERVAL, calm).unwrap_or_else(PoisonError::into_inner);
+        let calm = |queue: &mut Queue| {
+            let urgent = queue.stop || queue.hurry || queue.raise || queue.gap.is_some();
+            !queue.ends.is_empty() && !urgent && queue.bytes.len() < large
+        };
+        let mut queue = shared.queue();
+        loop {
+            queue = match due {
+                Some(wait) => shared.wake.wait_timeout_while(queue, wait, nothing).unwrap_or_else(PoisonError::into_inner).0,
+                None => shared.wake.wait_while(queue, nothing).unwrap_or_else(PoisonError::into_inner),
+            };
+            (queue, _) = shared.wake.wait_timeout_while(queue, AUDIT_COMMIT_INTERVAL, calm).unwrap_or_else(PoisonError::into_inner);
+            if !std::mem::take(&mut queue.raise) {
+                break;
+            }
+            drop(queue);
+            shared.allow_more();
+            queue = shared.queue();
+        }
         self.frames.clear();
         self.ends.clear();
         std::mem::swap(&mut queue.bytes, &mut self.frames);
@@ -261,6 +277,7 @@ impl Writer {
             drop(queue);
             std::thread::sleep(AUDIT_RETRY_INTERVAL);
         }
+        self.shared.last.store(self.pending.head().0, Relaxed);
         self.mark();
         self.sync();
         true
@@ -275,7 +292,9 @@ impl Writer {
             self.failed("marked", &error);
         }
         let opened = self.shared.opened.load(Relaxed);
-        self.shared.allow((opened - self.opened).clamp(AUDIT_RESERVE_MIN, AUDIT_RESERVE_MAX));
+        // Twice as much as comes until the next time, at least: so long as the traffic does not double between two commits, nobody
+        // but this thread writes the ceiling.
+        self.shared.allow((opened - self.opened).saturating_mul(4).clamp(AUDIT_RESERVE_MIN, AUDIT_RESERVE_MAX));
         self.opened = opened;
     }
 
@@ -309,6 +328,7 @@ impl Writer {
                 let result = self.output.synced();
                 if self.output.sync_due(interval).is_some_and(|wait| wait.is_zero()) && !self.output.is_syncing() {
                     self.forcing.append(&mut self.pending.take_signed());
+                    self.forcing_last = self.pending.head().0;
                     self.output.sync_beside();
                 }
                 result
@@ -325,7 +345,9 @@ impl Writer {
             let mut signed = std::mem::take(&mut self.forcing);
             if !matches!(self.shared.settings.sync, SyncPolicy::Interval(_)) {
                 signed.append(&mut self.pending.take_signed());
+                self.forcing_last = self.pending.head().0;
             }
+            self.shared.durable.fetch_max(self.forcing_last, Relaxed);
             self.copy_heads(&signed);
         }
         match result {

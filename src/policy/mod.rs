@@ -123,9 +123,9 @@ pub struct Audit {
     pub flood_records_per_second: Option<u32>,
     /// Refuse requests when the trail cannot write (the default), or serve and count the gap.
     pub on_failure: OnAuditFailure,
-    /// Names of parameters whose values are redacted, lower case.
+    /// Names of parameters whose values are redacted beside the built-in ones, lower case.
     pub redact_parameters: Vec<String>,
-    /// Names of headers whose values are redacted, lower case; Authorization and cookies always are.
+    /// Names of headers whose values are redacted beside the built-in ones, lower case.
     pub redact_headers: Vec<String>,
     /// Paths in JSON texts whose values are redacted.
     pub redact_json_paths: Vec<JsonPath>,

@@ -21,7 +21,6 @@ mod suggest;
 mod tree;
 
 pub use files::{Disk, Files, Memory, State};
-pub use server::{REDACTED_HEADERS, REDACTED_PARAMETERS};
 
 use super::{CertificateFiles, Policy, RuleSetSource, SiteName};
 use crate::diagnostic::Diagnostic;
