@@ -79,3 +79,26 @@ fn built_in_parameters_are_shown_only_where_the_policy_says_so() {
     assert_eq!(valid(&text)["url"]["query"], format!("session.note={SECRET}&code=[redacted]&page=2"));
     assert!(Redactor::is_recordable("session") && !Redactor::is_recordable("password") && !Redactor::is_recordable("page"));
 }
+
+#[test]
+fn the_built_in_names_are_known_without_a_policy() {
+    let redactor = Redactor::new([], [], false).unwrap();
+    for name in [
+        "access_token",
+        "apikey",
+        "client_secret",
+        "creditcard",
+        "csrf_token",
+        "id_token",
+        "jwt",
+        "old_password",
+        "pwd",
+        "SAMLResponse",
+        "ssn",
+    ] {
+        assert!(redactor.secret_name(name.as_bytes()), "{name}");
+    }
+    for name in ["Authorization", "cookie", "X-Api-Key", "x-auth-token", "x-csrf-token", "x-xsrf-token"] {
+        assert!(redactor.secret_header(name), "{name}");
+    }
+}

@@ -84,7 +84,7 @@ impl Inspection {
         let mut sets = HashMap::new();
         let (mut warnings, mut mistakes) = (Vec::new(), Vec::new());
         let mut places = geo::Files::default();
-        for map in policy.sites.iter().flat_map(|s| s.maps.iter().chain([&s.unmapped])) {
+        for map in policy.sites.iter().flat_map(|site| site.every_map()) {
             let wanted = &map.inspection.rule_sets;
             if map.inspection.mode == InspectionMode::Off || sets.contains_key(wanted) {
                 continue;
