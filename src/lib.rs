@@ -3,6 +3,7 @@
 // F0: words everybody uses
 pub mod clock;
 pub mod diagnostic;
+pub mod form;
 pub mod head;
 pub mod limits;
 pub mod refusal;

@@ -168,6 +168,34 @@ pub const REMOVED_USER_TUNNEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Bytes of a password or group file.
 pub const AUTH_FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Bytes of the form in which somebody asks for an account.
+pub const ACCOUNT_FORM_BYTES_MAX: usize = 8 * 1024;
+/// Time in which such a form has to be sent back.
+pub const ACCOUNT_FORM_LIFETIME: Duration = Duration::from_secs(3_600);
+/// Characters of the name that a person gives for themselves.
+pub const ACCOUNT_NAME_CHARACTERS_MAX: usize = 100;
+/// Characters of what they say beside it.
+pub const ACCOUNT_MESSAGE_CHARACTERS_MAX: usize = 500;
+/// Fewest characters of a password, where the policy does not say: NIST SP 800-63B asks for fifteen where nothing else proves who it
+/// is, and for eight where something does; a gateway slows guesses.
+pub const ACCOUNT_PASSWORD_CHARACTERS_MIN: usize = 12;
+/// Account requests from one address (IPv6: one /64) in an hour.
+pub const ACCOUNT_REQUESTS_PER_ADDRESS_PER_HOUR: u32 = 5;
+/// Account requests of one site in an hour: each costs a hash of [`BCRYPT_COST_NEW`].
+pub const ACCOUNT_REQUESTS_PER_HOUR: u32 = 60;
+/// Looks at the page, and forms with mistakes, from one address in a minute.
+pub const ACCOUNT_PAGES_PER_MINUTE: u32 = 60;
+/// Account requests of one site that wait.
+pub const ACCOUNT_WAITING_MAX: usize = 100;
+/// Days after which an account request that nobody answered is forgotten.
+pub const ACCOUNT_EXPIRE_DAYS: u64 = 30;
+/// Account requests of all sites that wait, and answers on their way into the trail.
+pub const ACCOUNT_QUEUE_MAX: usize = 10_000;
+/// Time for the trail to take an answer down before it is told again a second later.
+pub const ACCOUNT_RECORD_TIMEOUT: Duration = Duration::from_secs(1);
+/// Bytes of the file they stand in: a request has about 500.
+pub const ACCOUNT_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Keys of the rate limiter before new ones share the bucket of their network.
 pub const RATE_KEYS_MAX: usize = 100_000;
 

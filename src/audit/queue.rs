@@ -1,5 +1,6 @@
 //! The queue between the threads that close records and the one that writes them: bounded in bytes, never waiting for a disk.
 
+use super::control::AccountDecision;
 use super::flood::{self, Floods};
 use super::json::{self, Scratch};
 use super::position::Marker;
@@ -29,6 +30,8 @@ pub(crate) struct Queue {
     pub(crate) bytes: Vec<u8>,
     /// Where each frame ends.
     pub(crate) ends: Vec<usize>,
+    /// Account requests that were answered: lines of the trail's own.
+    pub(crate) accounts: Vec<AccountDecision>,
     /// Lost since these frames were queued.
     pub(crate) gap: Option<Gap>,
     /// Bytes that the writer has taken and not yet brought to the disk.
@@ -198,6 +201,19 @@ impl Shared {
                 *line = Vec::new();
             }
         });
+    }
+
+    /// Queues lines of the trail's own about account requests; false where the writer has gone, or has not come to earlier ones.
+    pub(crate) fn tell(&self, decisions: &[AccountDecision]) -> bool {
+        let mut queue = self.queue();
+        if queue.stop || queue.ended || !queue.accounts.is_empty() {
+            return false;
+        }
+        queue.accounts.extend_from_slice(decisions);
+        queue.queued += decisions.len() as u64;
+        drop(queue);
+        self.wake.notify_one();
+        true
     }
 
     fn enqueue(&self, frame: &[u8], received: u64) {

@@ -1,7 +1,7 @@
 //! The handle of the trail: opened once, cheap to clone, for every thread.
 
 use super::before::Before;
-use super::control::{Control, Start};
+use super::control::{AccountDecision, Control, Start};
 use super::files::Output;
 use super::keeper::{Keeper, bring_home};
 use super::key::SigningKey;
@@ -85,6 +85,12 @@ impl Trail {
     /// Puts one record into the queue, or counts it where the queue is full. Never waits for the disk.
     pub fn write(&self, record: &Record) {
         self.owner.shared.write(record);
+    }
+
+    /// Writes down what became of account requests, each a record of its own kind; whether they are in a file (not yet: on the
+    /// disk) within `timeout`.
+    pub fn tell(&self, decisions: &[AccountDecision], timeout: Duration) -> bool {
+        self.owner.shared.tell(decisions) && self.flush(timeout)
     }
 
     /// Whether every record is being kept. False from the first one lost, or from the disk's refusal, until the trail writes

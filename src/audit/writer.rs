@@ -3,7 +3,7 @@
 //! Sequence numbers and the chain are given here, where the lines are put into their order, so they have no holes; a line
 //! keeps its place when the disk refuses it and it is written later, or into another file.
 
-use super::control::{Control, Counters};
+use super::control::{AccountDecision, Control, Counters};
 use super::files::Output;
 use super::heads::Heads;
 use super::keeper::Keeper;
@@ -31,6 +31,7 @@ pub(crate) struct Writer {
     retirement: Retirement,
     frames: Vec<u8>,
     ends: Vec<usize>,
+    accounts: Vec<AccountDecision>,
     /// What the lines so far account for.
     counters: Counters,
     /// Requests begun by the last commit.
@@ -61,6 +62,7 @@ impl Writer {
             retirement,
             frames: Vec::new(),
             ends: Vec::new(),
+            accounts: Vec::new(),
             counters: Counters::default(),
             opened: 0,
             checkpoint,
@@ -84,7 +86,7 @@ impl Writer {
         loop {
             let (gap, stop) = self.gather();
             let now = (self.shared.settings.clock)();
-            let frames = self.ends.len() as u64;
+            let (frames, told) = (self.ends.len() as u64, self.accounts.len() as u64);
             let removed = self.number(gap, stop, now);
             if stop && stopping.is_none() {
                 stopping = Some(Instant::now());
@@ -97,9 +99,10 @@ impl Writer {
                 self.mark_stopped();
                 break;
             }
-            self.settle(frames);
+            self.settle(frames, told);
             removed.into_iter().for_each(|path| self.keeper.remove(path));
-            if stop && self.shared.queue().ends.is_empty() {
+            let is_done = |queue: &Queue| queue.ends.is_empty() && queue.accounts.is_empty();
+            if stop && is_done(&self.shared.queue()) {
                 self.end(now, deadline);
                 break;
             }
@@ -154,7 +157,14 @@ impl Writer {
     fn gather(&mut self) -> (Option<Gap>, bool) {
         let shared = Arc::clone(&self.shared);
         let nothing = |queue: &mut Queue| {
-            queue.ends.is_empty() && queue.gap.is_none() && !queue.stop && !queue.hurry && !queue.reopen && !queue.flood && !queue.raise
+            queue.ends.is_empty()
+                && queue.accounts.is_empty()
+                && queue.gap.is_none()
+                && !queue.stop
+                && !queue.hurry
+                && !queue.reopen
+                && !queue.flood
+                && !queue.raise
         };
         let due = self.due();
         let large = shared.settings.queue_bytes_max / 4;
@@ -180,6 +190,7 @@ impl Writer {
         self.ends.clear();
         std::mem::swap(&mut queue.bytes, &mut self.frames);
         std::mem::swap(&mut queue.ends, &mut self.ends);
+        self.accounts = std::mem::take(&mut queue.accounts);
         queue.taken = self.frames.len();
         queue.hurry = false;
         queue.flood = false;
@@ -198,6 +209,9 @@ impl Writer {
             from = *end;
         }
         self.counters.written += self.ends.len() as u64;
+        for decision in std::mem::take(&mut self.accounts) {
+            self.pending.control(&Control::Account(decision), now);
+        }
         if let Some(gap) = gap {
             self.counters.dropped += gap.count;
             self.pending.control(&Control::Gap { count: gap.count, from: gap.from, to: gap.to, reason: "queue_full" }, now);
@@ -365,10 +379,10 @@ impl Writer {
     }
 
     /// Tells the world that a batch has arrived.
-    fn settle(&mut self, frames: u64) {
+    fn settle(&mut self, frames: u64, told: u64) {
         let mut queue = self.shared.queue();
         queue.taken = 0;
-        queue.settled += frames;
+        queue.settled += frames + told;
         self.shared.written.fetch_add(frames, Relaxed);
         self.shared.merged.store(self.counters.merged, Relaxed);
         self.recover(&queue);

@@ -15,10 +15,11 @@ mod shapes;
 mod timed_body;
 mod worker;
 
-use crate::audit::{Redactor, Settings as TrailSettings, SyncPolicy, Trail};
+use crate::audit::{AccountDecision, Redactor, Settings as TrailSettings, SyncPolicy, Trail};
 use crate::clock::Moment;
 use crate::console::Console;
 use crate::diagnostic::Diagnostic;
+use crate::identity::requests::Decision;
 use crate::layers::basic_auth::FileChange;
 use crate::layers::error_mask::page_mistake;
 use crate::limits;
@@ -329,6 +330,18 @@ impl Gateway {
             }
         }
         shared.rate_limit.forget_idle();
+        self.take_down_accounts(&shared);
+    }
+
+    /// Writes into the trail which account requests were answered or have expired.
+    fn take_down_accounts(&self, shared: &Shared) {
+        let settled = shared.account_requests.settle(|decisions| {
+            let decisions: Vec<_> = decisions.iter().cloned().map(account_decision).collect();
+            self.trail.tell(&decisions, limits::ACCOUNT_RECORD_TIMEOUT)
+        });
+        if let Err(error) = settled {
+            tracing::error!(%error, "answers to account requests cannot be taken down");
+        }
     }
 
     /// Closes and opens the log files anew (USR1).
@@ -371,6 +384,11 @@ impl Gateway {
         }
         drained
     }
+}
+
+fn account_decision(decision: Decision) -> AccountDecision {
+    let Decision { id, answer, decided, by, site, user, groups } = decision;
+    AccountDecision { request: id, answer: answer.name(), decided, by, site, user, groups }
 }
 
 /// When the sites' certificates end, as their files say now.

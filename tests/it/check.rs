@@ -191,6 +191,7 @@ fn written(section: &str, line: &str) -> Vec<String> {
             }
             list
         }
+        "account_requests" => vec![with(&format!("{head}{site}[site.account_requests]\n"), &map)],
         "exclusion" => ["exclusion", "site.exclusion", "site.map.exclusion"]
             .map(|key| format!("{MINIMAL}[[{key}]]\n{}", without("rule = 1\nreason = \"a\"\nowner = \"b\"\n", line)))
             .map(|text| format!("{text}{line}\n"))
@@ -257,7 +258,7 @@ fn writing_a_default_of_the_table_changes_nothing() {
         let beside = if key.section == "rate_limit" { "\nrequests = 100" } else { "" };
         let bases = written(key.section, beside.trim_start());
         for (level, text) in written(key.section, &format!("{} = {value}{beside}", key.name)).iter().enumerate() {
-            let own_base = matches!(key.section, "backend" | "member" | "admin" | "listener" | "rate_limit");
+            let own_base = matches!(key.section, "backend" | "member" | "admin" | "listener" | "rate_limit" | "account_requests");
             let without = text.replace(&format!("{} = {value}\n", key.name), "");
             let base = match key.section {
                 "ship" => &without,

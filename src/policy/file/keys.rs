@@ -81,6 +81,11 @@ pub const SECTIONS: &[(&str, &str, &str)] = &[
         "[[exclusion]]",
         "Rules, or variables of rules, that are left out. In `[[exclusion]]` for every site, in `[[site.exclusion]]` for a site, in `[[site.map.exclusion]]` for a map; they add up.",
     ),
+    (
+        "account_requests",
+        "[site.account_requests]",
+        "The page on which people without an account ask for one; see [account requests](account-requests.md). Without this table a site has none.",
+    ),
     ("mask", "[mask]", "Error masking. Narrowed in `[site.mask]` or `[site.map.mask]`."),
 ];
 
@@ -277,6 +282,13 @@ pub const KEYS: &[Key] = &[
     key("exclusion", "reason", One, STRING, Words("required"), r#""editors write SQL in articles""#, "Why it is needed."),
     key("exclusion", "owner", One, STRING, Words("required"), r#""wiki team""#, "Who answers for it."),
     key("exclusion", "expires", One, "date", Words("never"), r#""2027-03-31""#, "The last day it holds, UTC. From then on `check` warns and the rules apply again."),
+
+    key("account_requests", "path", One, "path", Value(r#""/.portcullis/account""#), r#""/join""#, "Where the page is: this path and no other, over https as the site is, without a login. It is answered by the gateway; no map may have the same path."),
+    key("account_requests", "password_characters_min", One, INTEGER, Value("12"), "15", "Fewest characters of a password, 8 to 64."),
+    key("account_requests", "requests_per_address_per_hour", One, INTEGER, Value("5"), "20", "Account requests from one address (IPv6: one /64) in an hour; more are answered 429."),
+    key("account_requests", "requests_per_hour", One, INTEGER, Value("60"), "200", "Account requests of the site in an hour; more are answered 429."),
+    key("account_requests", "waiting_max", One, INTEGER, Value("100"), "50", "Account requests that wait for an answer, 1000 at most; further ones are answered 503."),
+    key("account_requests", "expire_days", One, INTEGER, Value("30"), "14", "Days after which a request that nobody answered is forgotten."),
 
     key("mask", "error_override", All, "boolean or list of statuses", Words("5xx, 400 and 405"), "[500, 502, 503]", "Backend statuses replaced by our page: `true` is 400 to 599, `false` none."),
     key("mask", "remove_headers", All, STRINGS, Value("[]"), r#"["x-internal-host"]"#, "Response headers removed beside the built-in list (`Server`, `X-Powered-By` and the like)."),

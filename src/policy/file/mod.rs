@@ -1,5 +1,6 @@
 //! `gateway.toml`: what an administrator may write, read into what is meant.
 
+mod accounts;
 mod backend;
 mod cross;
 mod exclusion;
