@@ -13,11 +13,12 @@ mod paced;
 mod proxy;
 mod shapes;
 mod timed_body;
+mod watching;
 mod worker;
 
 use crate::audit::{AccountDecision, Redactor, Settings as TrailSettings, SyncPolicy, Trail};
 use crate::clock::Moment;
-use crate::console::Console;
+use crate::console::{BackendsNow, Console};
 use crate::diagnostic::Diagnostic;
 use crate::identity::requests::Decision;
 use crate::layers::basic_auth::FileChange;
@@ -40,6 +41,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use watching::Watching;
 use worker::{Generation, Socket, Worker};
 
 /// Connections the kernel holds for us before `accept`.
@@ -146,6 +148,7 @@ pub struct Gateway {
     admin: Option<SocketAddr>,
     console: Option<Arc<Console>>,
     indexing: Option<Indexing>,
+    watching: Option<Watching>,
     drainer: Drainer,
     connections: Arc<Connections>,
     trail: Trail,
@@ -211,6 +214,7 @@ impl Gateway {
             admin: None,
             console: None,
             indexing: None,
+            watching: None,
             drainer,
             connections,
             trail,
@@ -221,11 +225,15 @@ impl Gateway {
         if let Some(admin) = &policy.admin {
             let console = Console::new(&policy, gateway.trail.clone()).map(Arc::new);
             if let Some(console) = &console {
-                console.renew(&policy).map_err(StartError::Policy)?;
+                console.renew(&policy, backends_now(&upstreams)).map_err(StartError::Policy)?;
             }
             let (metrics, connections) = (Arc::clone(&gateway.metrics), Arc::clone(&gateway.connections));
             let sources = admin::Sources { drain, trail: gateway.trail.clone(), console: console.clone(), metrics, connections };
             gateway.admin = Some(admin::start(admin.address, sources).map_err(|e| system(&admin.address.to_string(), &e))?);
+            // Where nobody may use it, nobody looks.
+            if let Some(console) = console.as_ref().filter(|_| admin.console.is_some()) {
+                gateway.watching = Some(Watching::start(Arc::clone(console)).map_err(|e| system("the thread that checks the trail", &e))?);
+            }
             gateway.console = console;
         }
         if policy.audit.index {
@@ -271,7 +279,7 @@ impl Gateway {
             own.swap(prepared).map_err(StartError::System)?;
         }
         if let Some(console) = &self.console {
-            console.renew(&policy).map_err(StartError::Policy)?;
+            console.renew(&policy, backends_now(&upstreams)).map_err(StartError::Policy)?;
         }
         for (worker, generation) in self.workers.iter().zip(fresh) {
             worker.generation.store(Arc::new(generation));
@@ -343,6 +351,7 @@ impl Gateway {
                 }
                 drop(own.workers);
                 drop(own.indexing);
+                drop(own.watching);
                 // Records whose inputs are still looked at come last.
                 let looked_at = inspection.finish(limits::INSPECTION_STOP_TIMEOUT);
                 own.trail.stop();
@@ -355,6 +364,12 @@ impl Gateway {
         }
         drained
     }
+}
+
+/// How the connections to the backends stand, for the console: data, and no way to them.
+fn backends_now(upstreams: &Arc<Upstreams>) -> BackendsNow {
+    let upstreams = Arc::clone(upstreams);
+    Box::new(move || upstreams.now())
 }
 
 fn account_decision(decision: Decision) -> AccountDecision {
