@@ -55,9 +55,9 @@ fn values_at_configured_json_paths_are_in_no_field() {
     };
     record.rules = vec![
         rule("REQUEST_BODY", &body),
-        rule("ARGS:json.user.note", SECRET),
-        rule("ARGS:json.cards.0.label", &format!("{SECRET}2")),
-        rule("ARGS:json.note", "kept"),
+        rule("ARGS:user.note", SECRET),
+        rule("ARGS:cards.0.label", &format!("{SECRET}2")),
+        rule("ARGS:note", "kept"),
         rule("TX:1", SECRET),
     ];
     let text = line_by(&record, &redactor);

@@ -182,8 +182,8 @@ impl Inspection {
     }
 
     /// A request that is refused before the rules' turn: they see its head in report-only mode, so that the record names them.
-    /// Phase 1 runs on a head that the wire refused, as far as it was split; phase 2 also, without the body, on a whole head that
-    /// the door refused. Phase 5 follows when the record closes.
+    /// Phase 1 runs on a head that the wire refused, as far as it was split; phase 2 also, without the body, on a whole head: one that
+    /// the door refused, or whose version of HTTP nobody speaks. Phase 5 follows when the record closes.
     pub fn witness(&self, refusal: &Refusal, map: Option<&Map>, request: &Request, record: &mut Record) {
         let told_by_rules = match refusal {
             Refusal::HttpsOnly | Refusal::HttpsRedirect { .. } | Refusal::MisdirectedTls => false,
@@ -204,7 +204,7 @@ impl Inspection {
         record.late = Some(watched.clone());
         // Report-only: what the rules found is in the transaction.
         watched.note(Phase::RequestHeaders, None);
-        if refusal.layer() == Layer::Door {
+        if refusal.layer() == Layer::Door || *refusal == Refusal::VersionUnsupported {
             watched.note(Phase::RequestBody, None);
         }
     }
@@ -283,9 +283,14 @@ fn begin(set: &Set, mode: Mode, settings: &InspectionSettings, client: (IpAddr, 
     }
     let raw = &request.raw;
     let [line, method, target, version] = [&raw.line, &raw.method, &raw.target, &raw.version].map(|part| raw.slice(part));
+    // What CONNECT asks for stands in its target, whatever its Host says.
+    let asked = (method[..] == b"CONNECT"[..]).then(|| target.clone());
     transaction.request_line_bytes(line, method, target, version);
     for header in &raw.headers {
-        let (name, value) = (raw.slice(&header.name), raw.slice(&header.value));
+        let (name, mut value) = (raw.slice(&header.name), raw.slice(&header.value));
+        if let Some(host) = asked.as_ref().filter(|_| name.eq_ignore_ascii_case(b"host")) {
+            value = host.clone();
+        }
         // A bare CR ends no line for us and one for others: where a line's end is in doubt, its header is no header.
         if !value.contains(&b'\r') {
             transaction.request_header_bytes(name, value);

@@ -86,7 +86,7 @@ impl Transaction {
         values
     }
 
-    /// The value after all transformations; with `multiMatch` also the value itself and every step that changed it.
+    /// The value after all transformations; with `multiMatch` also the value itself and every step that changed it or always counts.
     fn stages(&mut self, link: &Link, value: &Bytes) -> Vec<Bytes> {
         let mut stages = Vec::new();
         let mut current = value.clone();
@@ -97,11 +97,11 @@ impl Transaction {
             if !self.burn(current.len()) {
                 return Vec::new();
             }
-            if let Some(changed) = apply(*transformation, &current) {
-                current = changed;
-                if link.multi_match {
-                    stages.push(current.clone());
-                }
+            let changed = apply(*transformation, &current);
+            let counts = changed.is_some() || transformation.always_counts();
+            current = changed.unwrap_or(current);
+            if link.multi_match && counts {
+                stages.push(current.clone());
             }
         }
         if !link.multi_match {

@@ -177,7 +177,7 @@ fn used_up_fuel_is_an_error_and_never_a_silent_pass() {
 fn a_body_is_parsed_by_its_processor_and_shown_as_the_manual_says() {
     let set = rules(
         "SecRequestBodyAccess On\nSecRule REQUEST_HEADERS:Content-Type \"@rx json\" \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n\
-         SecRule ARGS:json.a \"@streq 1\" \"id:2,phase:2,pass\"\nSecRule REQUEST_BODY \"@rx .\" \"id:3,phase:2,pass\"\n\
+         SecRule ARGS:a \"@streq 1\" \"id:2,phase:2,pass\"\nSecRule REQUEST_BODY \"@rx .\" \"id:3,phase:2,pass\"\n\
          SecRule REQBODY_ERROR \"!@eq 0\" \"id:4,phase:2,deny,status:400\"\nSecRule ARGS_POST:a \"@streq 1\" \"id:5,phase:2,pass\"",
     );
     let post = |kind: &[u8], body: &[u8]| {
@@ -191,9 +191,9 @@ fn a_body_is_parsed_by_its_processor_and_shown_as_the_manual_says() {
         tx.request_body_done(&mut collections);
         ids(&tx)
     };
-    assert_eq!(post(b"application/json", b"{\"a\":1}"), [2]);
+    assert_eq!(post(b"application/json", b"{\"a\":1}"), [2, 5]);
     assert_eq!(post(b"application/json", b"{\"a\":"), [4]);
-    assert_eq!(post(b"application/x-www-form-urlencoded", b"a=1"), [3, 5]);
+    assert_eq!(post(b"application/x-www-form-urlencoded", b"a=1"), [2, 3, 5]);
     assert_eq!(post(b"text/plain", b"a=1"), []);
 }
 
@@ -206,6 +206,36 @@ fn a_pattern_with_macros_is_built_when_it_runs() {
     assert_eq!(tx.matches()[0].variable, "ARGS:b");
     let broken = self::tx(text, "/?p=(");
     assert_eq!(broken.errors().iter().map(|one| (one.rule_id, one.cause)).collect::<Vec<_>>(), [(Some(3), Cause::Operator)]);
+}
+
+#[test]
+fn multi_match_counts_a_transformation_that_says_so_of_every_value() {
+    let text = "SecRule ARGS \"@contains a\" \"id:1,phase:2,pass,multiMatch,t:none,t:lowercase,t:cmdLine\"\n\
+                SecRule ARGS \"@contains a\" \"id:2,phase:2,pass,multiMatch,t:none,t:lowercase\"";
+    assert_eq!(ids(&tx(text, "/?p=abc")), [1, 1, 2]);
+    assert_eq!(ids(&tx(text, "/?p=aBc")), [1, 1, 1, 2, 2]);
+}
+
+#[test]
+fn the_boundary_of_a_multipart_body_without_bytes_is_judged() {
+    let set = rules(
+        "SecRequestBodyAccess On\nSecRule MULTIPART_BOUNDARY_WHITESPACE \"@eq 1\" \"id:1,phase:2,pass\"\n\
+         SecRule REQBODY_ERROR \"@eq 1\" \"id:2,phase:2,pass\"",
+    );
+    let post = |content_type: &[u8], length: bool| {
+        let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Block), ..Options::default() });
+        tx.request_line(b"POST / HTTP/1.1", b"POST", b"/", b"HTTP/1.1");
+        tx.request_header(b"Content-Type", content_type);
+        if length {
+            tx.request_header(b"Content-Length", b"0");
+        }
+        tx.request_body_done(&mut MemoryCollections::default());
+        ids(&tx)
+    };
+    assert_eq!(post(b"multipart/form-data; boundary=  x", true), [1]);
+    assert_eq!(post(b"multipart/form-data", true), [2]);
+    assert_eq!(post(b"multipart/form-data; boundary=x", true), []);
+    assert_eq!(post(b"multipart/form-data; boundary=  x", false), [], "no body was announced");
 }
 
 #[test]
