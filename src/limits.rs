@@ -377,6 +377,10 @@ pub const CONSOLE_FORM_TIMEOUT: Duration = Duration::from_secs(10);
 pub const CONSOLE_ANSWERS_MAX: usize = 4;
 /// Connections to the admin listener.
 pub const ADMIN_CONNECTIONS_MAX: usize = 128;
+/// Time between two checks of what is new in the trail.
+pub const CHAIN_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// How many times as long as it works such a check rests: it takes a fifth of a core at most.
+pub const CHAIN_CHECK_REST: u32 = 4;
 /// Bytes of a note on a group of events.
 pub const REVIEW_NOTE_BYTES_MAX: usize = 2_000;
 /// Bytes of the file of marks and notes: some fifty thousand of them.

@@ -3,6 +3,7 @@
 //! [`Console::answer`] takes plain data and gives plain data: the server brings both over the wire. Nothing here knows the
 //! stack, so nothing here can touch traffic.
 
+mod chain;
 mod charts;
 mod event;
 mod events;
@@ -23,6 +24,8 @@ use crate::limits::CONSOLE_ANSWERS_MAX;
 use crate::policy::Policy;
 use crate::search::{Asked, Library, Question, Snapshot};
 use crate::ship::Board;
+use crate::upstream::BackendNow;
+use chain::Chain;
 use form::Form;
 use http::{Method, StatusCode};
 use login::{Denied, Login};
@@ -85,6 +88,7 @@ pub struct Console {
     sessions: Sessions,
     trail: Trail,
     receivers: Board,
+    chain: Chain,
     answering: AtomicUsize,
     /// What follows the policy; replaced when that is.
     current: Mutex<Option<Arc<Current>>>,
@@ -96,9 +100,13 @@ impl std::fmt::Debug for Console {
     }
 }
 
+/// Tells how the connections to the backends stand.
+pub type BackendsNow = Box<dyn Fn() -> Vec<BackendNow> + Send + Sync>;
+
 struct Current {
     policy: Arc<Policy>,
     login: Login,
+    backends: BackendsNow,
 }
 
 /// A page asked for by somebody who is logged in.
@@ -107,6 +115,7 @@ struct Visit<'v> {
     form: Form,
     session: Session,
     policy: &'v Policy,
+    backends: &'v BackendsNow,
     console: &'v Console,
 }
 
@@ -137,6 +146,7 @@ impl Console {
             sessions: Sessions::new()?,
             trail,
             receivers,
+            chain: Chain::new(audit),
             answering: AtomicUsize::new(0),
             current: Mutex::default(),
         })
@@ -150,13 +160,23 @@ impl Console {
         policy.admin.as_ref().and_then(|admin| admin.console.clone()).map_or(Ok(()), |settings| Login::new(settings).map(drop))
     }
 
-    /// Follows a policy. Sessions go on for those who may still be here.
+    /// Checks now and then whether the trail is whole, until [`Console::stop`]. Takes a thread.
+    pub fn watch_chain(&self) {
+        self.chain.run();
+    }
+
+    /// Ends [`Console::watch_chain`].
+    pub fn stop(&self) {
+        self.chain.stop();
+    }
+
+    /// Follows a policy, whose backends' connections `backends` tells. Sessions go on for those who may still be here.
     ///
     /// # Errors
     /// As [`Console::check`]; then nothing has changed.
-    pub fn renew(&self, policy: &Arc<Policy>) -> Result<(), Vec<Diagnostic>> {
+    pub fn renew(&self, policy: &Arc<Policy>, backends: BackendsNow) -> Result<(), Vec<Diagnostic>> {
         let settings = policy.admin.as_ref().and_then(|admin| admin.console.clone());
-        let fresh = settings.map(Login::new).transpose()?.map(|login| Arc::new(Current { policy: Arc::clone(policy), login }));
+        let fresh = settings.map(Login::new).transpose()?.map(|login| Arc::new(Current { policy: Arc::clone(policy), login, backends }));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
@@ -190,7 +210,7 @@ impl Console {
             return with(plain(StatusCode::SERVICE_UNAVAILABLE, "too many questions at once\n"), "retry-after", "1");
         }
         let form = Form::parse(if changes { &request.body } else { &request.query });
-        let visit = Visit { request, form, session, policy: &current.policy, console: self };
+        let visit = Visit { request, form, session, policy: &current.policy, backends: &current.backends, console: self };
         let response = if changes { visit.change() } else { visit.page() };
         self.answering.fetch_sub(1, Relaxed);
         response
@@ -273,6 +293,11 @@ impl Visit<'_> {
                 with(see_other("/login"), "set-cookie", &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"))
             }
             "/review" => self.review(),
+            "/verify" => {
+                tracing::info!(user = self.session.user, "asked for a check of the whole audit trail");
+                self.console.chain.want();
+                see_other("/state#chain")
+            }
             _ => plain(StatusCode::NOT_FOUND, "not found\n"),
         }
     }

@@ -13,11 +13,12 @@ mod paced;
 mod proxy;
 mod shapes;
 mod timed_body;
+mod watching;
 mod worker;
 
 use crate::audit::{AccountDecision, Redactor, Settings as TrailSettings, SyncPolicy, Trail};
 use crate::clock::Moment;
-use crate::console::Console;
+use crate::console::{BackendsNow, Console};
 use crate::diagnostic::Diagnostic;
 use crate::identity::requests::Decision;
 use crate::layers::basic_auth::FileChange;
@@ -41,6 +42,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
+use watching::Watching;
 use worker::{Generation, Socket, Worker};
 
 /// Connections the kernel holds for us before `accept`.
@@ -151,6 +153,7 @@ pub struct Gateway {
     indexing: Option<Indexing>,
     receivers: Board,
     shipping: Mutex<Shipping>,
+    watching: Option<Watching>,
     drainer: Drainer,
     connections: Arc<Connections>,
     trail: Trail,
@@ -218,6 +221,7 @@ impl Gateway {
             indexing: None,
             receivers: Board::default(),
             shipping: Mutex::default(),
+            watching: None,
             drainer,
             connections,
             trail,
@@ -228,12 +232,16 @@ impl Gateway {
         if let Some(admin) = &policy.admin {
             let console = Console::new(&policy, gateway.trail.clone(), gateway.receivers.clone()).map(Arc::new);
             if let Some(console) = &console {
-                console.renew(&policy).map_err(StartError::Policy)?;
+                console.renew(&policy, backends_now(&upstreams)).map_err(StartError::Policy)?;
             }
             let (metrics, connections) = (Arc::clone(&gateway.metrics), Arc::clone(&gateway.connections));
             let receivers = gateway.receivers.clone();
             let sources = admin::Sources { drain, trail: gateway.trail.clone(), console: console.clone(), metrics, connections, receivers };
             gateway.admin = Some(admin::start(admin.address, sources).map_err(|e| system(&admin.address.to_string(), &e))?);
+            // Where nobody may use it, nobody looks.
+            if let Some(console) = console.as_ref().filter(|_| admin.console.is_some()) {
+                gateway.watching = Some(Watching::start(Arc::clone(console)).map_err(|e| system("the thread that checks the trail", &e))?);
+            }
             gateway.console = console;
         }
         if policy.audit.index {
@@ -295,7 +303,7 @@ impl Gateway {
             own.swap(prepared).map_err(StartError::System)?;
         }
         if let Some(console) = &self.console {
-            console.renew(&policy).map_err(StartError::Policy)?;
+            console.renew(&policy, backends_now(&upstreams)).map_err(StartError::Policy)?;
         }
         for (worker, generation) in self.workers.iter().zip(fresh) {
             worker.generation.store(Arc::new(generation));
@@ -370,6 +378,7 @@ impl Gateway {
                 }
                 drop(own.workers);
                 drop(own.indexing);
+                drop(own.watching);
                 // Records whose inputs are still looked at come last.
                 let looked_at = inspection.finish(limits::INSPECTION_STOP_TIMEOUT);
                 own.trail.stop();
@@ -384,6 +393,12 @@ impl Gateway {
         }
         drained
     }
+}
+
+/// How the connections to the backends stand, for the console: data, and no way to them.
+fn backends_now(upstreams: &Arc<Upstreams>) -> BackendsNow {
+    let upstreams = Arc::clone(upstreams);
+    Box::new(move || upstreams.now())
 }
 
 fn account_decision(decision: Decision) -> AccountDecision {
