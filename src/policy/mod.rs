@@ -3,6 +3,7 @@
 pub mod file;
 pub mod require;
 mod rules;
+pub mod ship;
 
 pub use file::{Loaded, load, parse};
 pub use require::Require;
@@ -133,6 +134,8 @@ pub struct Audit {
     pub dangerously_record_parameters: Vec<String>,
     /// Write unknown user names plain instead of as a keyed hash.
     pub dangerously_record_unknown_users: bool,
+    /// Who gets the records as they are written.
+    pub ship: Vec<ship::Ship>,
 }
 
 /// When audit records are forced to the disk.
