@@ -145,12 +145,15 @@ impl Inspection {
         exclusions::apply(&mapped.map, &mapped.path, &set.exclusions, request.received.unix_micros, &mut transaction, record);
         let watched = Watched::new(transaction, &self.tools, request.raw.bytes.len());
         record.late = Some(watched.clone());
-        self.ask_block_lists(set, &watched, mode).await;
+        self.ask_block_lists(set, &watched, mode, &[Phase::RequestHeaders, Phase::Logging]).await;
         let mut plan = Plan::new(mode, settings, &watched);
         let outcome = watched.decide(Phase::RequestHeaders, None).await?;
         plan.judge(&watched, outcome.intervention)?;
         // `ctl:ruleEngine` may have lowered it.
         plan.mode = watched.with(|tx| tx.mode());
+        // Rules of phase 1 may have written down whom to ask about.
+        let rest = [Phase::RequestBody, Phase::ResponseHeaders, Phase::ResponseBody, Phase::Logging];
+        self.ask_block_lists(set, &watched, plan.mode, &rest).await;
         self.body(&plan, &watched, request).await?;
         Ok((inspected, Watch(Some((watched, plan)))))
     }
@@ -174,9 +177,10 @@ impl Inspection {
         }
     }
 
-    async fn ask_block_lists(&self, set: &Set, watched: &Watched, mode: Mode) {
-        if !set.asks_dns.is_empty() {
-            let names = watched.with(|tx| set.asks_dns.iter().flat_map(|phase| tx.dns_names(*phase)).collect());
+    async fn ask_block_lists(&self, set: &Set, watched: &Watched, mode: Mode, phases: &[Phase]) {
+        let asking: Vec<Phase> = set.asks_dns.iter().copied().filter(|phase| phases.contains(phase)).collect();
+        if !asking.is_empty() && mode != Mode::Off {
+            let names = watched.with(|tx| asking.iter().flat_map(|phase| tx.dns_names(*phase)).collect());
             self.tools.rbl.answer(names, watched, mode == Mode::Block).await;
         }
     }
