@@ -589,7 +589,7 @@ fn outcome(record: &Record) -> &'static str {
         (Action::Deny | Action::Challenge, _) => "failure",
         (Action::Abort, _) | (_, Ended::ClientGone) => "unknown",
         (_, Ended::BackendBroken | Ended::Cut) => "failure",
-        (Action::Allow | Action::Redirect | Action::Mask, _) => {
+        (Action::Allow | Action::Redirect | Action::Mask | Action::Answer, _) => {
             if record.status.is_some_and(|status| status >= 400) {
                 "failure"
             } else {

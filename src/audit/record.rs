@@ -23,6 +23,8 @@ pub enum Action {
     Redirect,
     /// Answered by a page of ours, or a backend status masked.
     Mask,
+    /// Answered by a page of ours that people use: the one for account requests.
+    Answer,
     /// The client went away before an answer.
     Abort,
 }
@@ -36,6 +38,7 @@ impl Action {
             Self::Challenge => "challenge",
             Self::Redirect => "redirect",
             Self::Mask => "mask",
+            Self::Answer => "answer",
             Self::Abort => "abort",
         }
     }

@@ -22,6 +22,8 @@ const PAGE_NAME: &str = "error.html";
 const PAGE_BYTES_MAX: u64 = 256 * 1024;
 /// Seconds in `Retry-After` where nothing better is known.
 const RETRY_AFTER_SECONDS: u64 = 5;
+/// The same where a person has to make room.
+const ACCOUNT_RETRY_AFTER_SECONDS: u64 = 3_600;
 /// Response headers that tell what software and versions stand behind us.
 fn tells_tales(name: &str) -> bool {
     matches!(
@@ -236,13 +238,15 @@ fn face(refusal: &Refusal, map: Option<&Map>) -> Face {
             Face { header: OwnValue::new(allow.as_str()).map(|v| (ALLOW, v)), ..plain(StatusCode::METHOD_NOT_ALLOWED) }
         }
         R::UnknownHost | R::ForeignTarget | R::MisdirectedTls => plain(StatusCode::MISDIRECTED_REQUEST),
-        R::HttpsOnly | R::NotAllowed | R::AddressNotAllowed | R::CrossSite => plain(StatusCode::FORBIDDEN),
+        R::HttpsOnly | R::NotAllowed | R::AddressNotAllowed | R::CrossSite | R::FormFromElsewhere => plain(StatusCode::FORBIDDEN),
         R::HttpsRedirect { location } => redirect(StatusCode::PERMANENT_REDIRECT, location),
         R::NotMapped => plain(StatusCode::NOT_FOUND),
         R::CredentialsMissing | R::CredentialsWrong | R::CredentialsMalformed | R::NotAllowedChallenge => challenge(),
         R::LoginBackoff { retry_after_seconds }
         | R::UnauthenticatedFlood { retry_after_seconds }
+        | R::AccountRequestFlood { retry_after_seconds }
         | R::RateLimited { retry_after_seconds } => later(StatusCode::TOO_MANY_REQUESTS, *retry_after_seconds),
+        R::AccountQueueFull => later(StatusCode::SERVICE_UNAVAILABLE, ACCOUNT_RETRY_AFTER_SECONDS),
         R::HashQueueFull | R::Overloaded | R::AuditUnavailable | R::BackendBusy => {
             later(StatusCode::SERVICE_UNAVAILABLE, RETRY_AFTER_SECONDS)
         }
@@ -262,8 +266,8 @@ fn face(refusal: &Refusal, map: Option<&Map>) -> Face {
         R::RuleRedirect { status, location, rule: _ } => redirect(StatusCode::from_u16(*status).unwrap_or(StatusCode::FOUND), location),
         R::BodyUndecodable => closing(StatusCode::BAD_REQUEST),
         R::ResponseTooLarge => plain(StatusCode::BAD_GATEWAY),
-        R::BodyTooLarge => closing(StatusCode::PAYLOAD_TOO_LARGE),
-        R::EngineError | R::Internal => plain(StatusCode::INTERNAL_SERVER_ERROR),
+        R::BodyTooLarge | R::FormTooLarge => closing(StatusCode::PAYLOAD_TOO_LARGE),
+        R::EngineError | R::Internal | R::AccountQueueFailed => plain(StatusCode::INTERNAL_SERVER_ERROR),
         R::BackendUnreachable | R::BackendTls | R::BackendGarbage | R::BackendLoginConflict => plain(StatusCode::BAD_GATEWAY),
         R::BackendTimeout => plain(StatusCode::GATEWAY_TIMEOUT),
         R::Loop => plain(StatusCode::LOOP_DETECTED),

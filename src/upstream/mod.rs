@@ -16,6 +16,7 @@ mod tunnel;
 pub use conn::Switched;
 pub use exchange::{Answer, Exchange, Timeouts};
 pub use pin::Pin;
+pub use pool::{BackendNow, MemberNow};
 pub use tunnel::{TunnelEnd, TunnelReport, splice};
 
 use crate::audit::UpstreamOutcome;
@@ -85,6 +86,11 @@ impl Upstreams {
         }
         let pool = Pool { groups, names: Names::default(), born: Instant::now(), sweeping: Default::default() };
         Ok(Self { pool: Arc::new(pool) })
+    }
+
+    /// How the connections to all backends stand now.
+    pub fn now(&self) -> Vec<BackendNow> {
+        self.pool.now()
     }
 
     /// Sends a request and awaits the head of the answer. `outcome` is filled as things happen: also where this fails, and

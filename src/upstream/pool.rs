@@ -53,6 +53,30 @@ impl Server {
     }
 }
 
+/// One member of a backend as it is now, as plain data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberNow {
+    /// Host and port, as `Host` would name it.
+    pub name: String,
+    /// Connections that stand, in use or kept.
+    pub connections: usize,
+    /// Those of them that are kept for the next request.
+    pub idle: usize,
+    /// Requests that wait for one.
+    pub waiting: usize,
+    /// It could not be connected to a moment ago.
+    pub resting: bool,
+}
+
+/// One backend as it is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackendNow {
+    /// Its name in the policy.
+    pub name: String,
+    /// Its members, in the policy's order.
+    pub members: Vec<MemberNow>,
+}
+
 /// A backend and its members.
 pub(super) struct Group {
     pub(super) backend: Arc<Backend>,
@@ -83,6 +107,25 @@ fn shard() -> usize {
 impl Pool {
     fn micros(&self) -> u64 {
         u64::try_from(self.born.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// All backends as they are now.
+    pub(super) fn now(&self) -> Vec<BackendNow> {
+        let member = |group: &Group, server: &Server| {
+            let cap = group.backend.connections_max.clamp(1, Semaphore::MAX_PERMITS);
+            MemberNow {
+                name: String::from_utf8_lossy(server.host.get().as_bytes()).into_owned(),
+                connections: cap.saturating_sub(server.permits.available_permits()),
+                idle: (0..BACKEND_POOL_SHARDS).map(|shard| server.idle(shard).len()).sum(),
+                waiting: server.waiting.load(Ordering::Relaxed),
+                resting: self.resting(server),
+            }
+        };
+        let backend = |group: &Group| BackendNow {
+            name: group.backend.name.clone(),
+            members: group.servers.iter().map(|server| member(group, server)).collect(),
+        };
+        self.groups.iter().map(backend).collect()
     }
 
     /// Whether a member could not be connected to a moment ago.

@@ -132,6 +132,15 @@ impl BasicAuth {
         Ok(())
     }
 
+    /// The hash of a password that is to be somebody's, made where passwords are checked and within the same bounds.
+    ///
+    /// # Errors
+    /// [`Refusal::HashQueueFull`]; [`Refusal::Internal`] for a password that cannot be hashed, which the caller looks for before.
+    pub async fn new_hash(&self, password: Vec<u8>, address: IpAddr) -> Result<String, Refusal> {
+        let made = self.keeper.pool.make(password, address).await.map_err(|_| Refusal::HashQueueFull)?;
+        made.map_err(|_| Refusal::Internal)
+    }
+
     /// Looks at the files; to be called every [`crate::limits::AUTH_FILES_POLL_INTERVAL`], not on a runtime thread that
     /// must not wait for a disk. Each change, and each broken file, is told once; a broken file keeps the old content.
     pub fn reload_files(&self) -> Vec<FileChange> {

@@ -234,6 +234,9 @@ impl Choice<'_> {
 }
 
 fn choose<'a>(site: &'a Site, path: &'a [u8]) -> Choice<'a> {
+    if let Some(map) = site.account_page.as_ref().filter(|page| page.path.as_bytes() == path) {
+        return Choice { map, exists: true, path };
+    }
     let excluded = site.maps.iter().any(|map| map.exclude.iter().any(|e| path::covers(e.as_bytes(), path, map.fold_case)));
     let map = if excluded { None } else { site.maps.iter().find(|map| path::covers(map.path.as_bytes(), path, map.fold_case)) };
     match map {
