@@ -13,14 +13,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 /// A folder in which a gateway can be started again and again.
-struct House {
-    folder: tempfile::TempDir,
+pub(crate) struct House {
+    pub(crate) folder: tempfile::TempDir,
     gateway: Option<Arc<Gateway>>,
     asked: u64,
 }
 
 impl House {
-    fn new(ship: &str, files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(ship: &str, files: &[(&str, &str)]) -> Self {
         let house = Self { folder: tempfile::tempdir().unwrap(), gateway: None, asked: 0 };
         for (name, text) in files {
             house.write(name, text);
@@ -29,27 +29,27 @@ impl House {
         house
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt as _;
         fs::write(self.path(name), text).unwrap();
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
 
-    fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         let prepared = prepare(&self.path("gateway.toml")).unwrap_or_else(|found| panic!("{found:#?}"));
         self.gateway = Some(Gateway::start(prepared).unwrap());
     }
 
-    fn gateway(&self) -> &Arc<Gateway> {
+    pub(crate) fn gateway(&self) -> &Arc<Gateway> {
         self.gateway.as_ref().unwrap()
     }
 
     /// Asks for so many pages that do not exist.
-    fn ask(&mut self, times: u64) {
+    pub(crate) fn ask(&mut self, times: u64) {
         for _ in 0..times {
             let target = format!("/page/{}", self.asked);
             assert_eq!(ask(self.gateway().addresses()[0].0, None, &get("app.test", &target, None)).0, 404);
@@ -57,16 +57,16 @@ impl House {
         }
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.gateway.take().unwrap().stop();
     }
 
-    fn admin(&self, target: &str) -> (u16, String) {
+    pub(crate) fn admin(&self, target: &str) -> (u16, String) {
         ask(self.gateway().admin_address().unwrap(), None, &get("localhost", target, None))
     }
 
     /// The value of one of the series of the receiver `siem`.
-    fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let (_, text) = self.admin("/metrics");
         let line = format!("portcullis_audit_ship_{name}{{receiver=\"siem\"}} ");
         let found = text.lines().find_map(|l| l.strip_prefix(&line)).unwrap_or_else(|| panic!("no {line} in {text}"));
@@ -74,7 +74,7 @@ impl House {
     }
 
     /// The trail's lines, whole ones only, with their numbers from 1.
-    fn lines(&self) -> Vec<String> {
+    pub(crate) fn lines(&self) -> Vec<String> {
         let mut files: Vec<PathBuf> = fs::read_dir(self.path("audit")).unwrap().map(|e| e.unwrap().path()).collect();
         files.sort();
         let text: String =
@@ -83,13 +83,13 @@ impl House {
     }
 
     /// Waits until `numbers` gives those of all records that are in the trail now, the page asked for last among them.
-    fn all_arrive(&self, numbers: impl Fn() -> Vec<u64>) {
+    pub(crate) fn all_arrive(&self, numbers: impl Fn() -> Vec<u64>) {
         let last = format!("\"path\":\"/page/{}\"", self.asked - 1);
         until(|| self.lines().iter().any(|line| line.contains(&last)).then_some(()).ok_or_else(|| "the last record is not written".into()));
         self.all_of_the_trail_arrive(numbers);
     }
 
-    fn all_of_the_trail_arrive(&self, numbers: impl Fn() -> Vec<u64>) {
+    pub(crate) fn all_of_the_trail_arrive(&self, numbers: impl Fn() -> Vec<u64>) {
         let count = self.lines().len() as u64;
         until(|| {
             let arrived = numbers();
@@ -144,7 +144,7 @@ to = "app/"
     )
 }
 
-fn numbers(records: &[Value]) -> Vec<u64> {
+pub(crate) fn numbers(records: &[Value]) -> Vec<u64> {
     records.iter().filter_map(|record| record["event"]["sequence"].as_u64()).collect()
 }
 
