@@ -24,6 +24,7 @@ use crate::diagnostic::Diagnostic;
 use crate::identity::requests::Decision;
 use crate::layers::basic_auth::FileChange;
 use crate::layers::error_mask::page_mistake;
+use crate::layers::inspection::LoadedRule;
 use crate::limits;
 use crate::metrics::{Expiry, Metrics};
 use crate::policy::{self, AuditSync, Policy};
@@ -87,6 +88,13 @@ pub struct Prepared {
     shared: Shared,
     tls: Option<tls::Prepared>,
     receivers: Vec<Receiver>,
+}
+
+impl Prepared {
+    /// The rules that its maps use.
+    pub fn rules(&self) -> Vec<LoadedRule> {
+        self.shared.inspection.loaded()
+    }
 }
 
 /// Reads a policy and every file it names.
