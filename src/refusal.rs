@@ -17,6 +17,8 @@ pub enum Layer {
     RateLimit,
     /// Layer 4.
     Inspection,
+    /// The page on which people ask for an account.
+    AccountRequests,
     /// Layer 5.
     Forwarding,
     /// The audit trail itself.
@@ -35,6 +37,7 @@ impl Layer {
             Self::NtlmBlock => "ntlm_block",
             Self::RateLimit => "rate_limit",
             Self::Inspection => "inspection",
+            Self::AccountRequests => "account_requests",
             Self::Forwarding => "forwarding",
             Self::Audit => "audit",
             Self::Server => "server",
@@ -181,6 +184,21 @@ pub enum Refusal {
     /// The engine could not decide and `on_error` is `closed`.
     EngineError,
 
+    // ---- account requests ----
+    /// The form was sent by another site.
+    FormFromElsewhere,
+    /// The form is longer than any of ours.
+    FormTooLarge,
+    /// Too many looks at the page, or requests, from one address or in all; seconds to wait.
+    AccountRequestFlood {
+        /// For `Retry-After`.
+        retry_after_seconds: u64,
+    },
+    /// As many people wait as may.
+    AccountQueueFull,
+    /// The queue cannot be written.
+    AccountQueueFailed,
+
     // ---- layer 5 ----
     /// No connection to the backend.
     BackendUnreachable,
@@ -259,6 +277,9 @@ impl Refusal {
             | R::BodyUndecodable
             | R::ResponseTooLarge
             | R::EngineError => Layer::Inspection,
+            R::FormFromElsewhere | R::FormTooLarge | R::AccountRequestFlood { .. } | R::AccountQueueFull | R::AccountQueueFailed => {
+                Layer::AccountRequests
+            }
             R::BackendUnreachable
             | R::BackendTls
             | R::BackendTimeout
@@ -321,6 +342,11 @@ impl Refusal {
             R::BodyUndecodable => "body_undecodable",
             R::ResponseTooLarge => "response_too_large",
             R::EngineError => "engine_error",
+            R::FormFromElsewhere => "form_from_elsewhere",
+            R::FormTooLarge => "form_too_large",
+            R::AccountRequestFlood { .. } => "account_request_flood",
+            R::AccountQueueFull => "account_queue_full",
+            R::AccountQueueFailed => "account_queue_failed",
             R::BackendUnreachable => "backend_unreachable",
             R::BackendTls => "backend_tls",
             R::BackendTimeout => "backend_timeout",

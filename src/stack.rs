@@ -3,7 +3,8 @@
 use crate::audit::{Action, Decision, Record, Trail};
 use crate::clock::Laps;
 use crate::diagnostic::Diagnostic;
-use crate::evidence::{Caller, Mapped};
+use crate::evidence::{Caller, Inspected, Mapped};
+use crate::layers::account_requests::{AccountRequests, Step};
 use crate::layers::audit_wrap::{AuditWrap, OpenRecord, TunnelRecord};
 use crate::layers::basic_auth::BasicAuth;
 use crate::layers::door::Door;
@@ -31,6 +32,7 @@ pub struct Stack {
     ntlm_block: NtlmBlock,
     rate_limit: Arc<RateLimit>,
     inspection: Arc<Inspection>,
+    account_requests: Arc<AccountRequests>,
     forwarding: Forwarding,
     trail: Trail,
     refuse_unrecorded: bool,
@@ -46,6 +48,8 @@ pub struct Shared {
     pub rate_limit: Arc<RateLimit>,
     /// Layer 4: rules are compiled once.
     pub inspection: Arc<Inspection>,
+    /// The page for account requests: one queue, one set of counters.
+    pub account_requests: Arc<AccountRequests>,
     /// Who may stay, by the policy in force.
     pub in_force: Arc<InForce>,
     /// The process's counters.
@@ -83,8 +87,9 @@ impl Shared {
         };
         let basic_auth = basic_auth.map_err(|d| mistakes.extend(d)).ok();
         let inspection = Inspection::new(policy, previous.map(|p| &*p.inspection)).map_err(|d| mistakes.extend(d)).ok();
-        match (basic_auth, inspection) {
-            (Some((basic_auth, found)), Some((inspection, notes))) if mistakes.is_empty() => {
+        let account_requests = AccountRequests::new(policy, previous.map(|p| &*p.account_requests)).map_err(|d| mistakes.extend(d)).ok();
+        match (basic_auth, inspection, account_requests) {
+            (Some((basic_auth, found)), Some((inspection, notes)), Some(account_requests)) if mistakes.is_empty() => {
                 warnings.extend(found);
                 warnings.extend(notes);
                 let rate_limit = Arc::new(RateLimit::new(policy));
@@ -93,7 +98,8 @@ impl Shared {
                     Some(previous) => (Arc::clone(&previous.in_force), Arc::clone(&previous.metrics)),
                 };
                 let (basic_auth, inspection) = (Arc::new(basic_auth), Arc::new(inspection));
-                Ok((Self { basic_auth, rate_limit, inspection, in_force, metrics }, warnings))
+                let account_requests = Arc::new(account_requests);
+                Ok((Self { basic_auth, rate_limit, inspection, account_requests, in_force, metrics }, warnings))
             }
             _ => Err(mistakes),
         }
@@ -127,6 +133,7 @@ impl Stack {
             ntlm_block: NtlmBlock,
             rate_limit: Arc::clone(&shared.rate_limit),
             inspection: Arc::clone(&shared.inspection),
+            account_requests: Arc::clone(&shared.account_requests),
             forwarding: Forwarding::new(policy, upstreams),
             trail,
             refuse_unrecorded: policy.audit.on_failure == OnAuditFailure::Refuse,
@@ -136,7 +143,7 @@ impl Stack {
 
     /// One request, from its head to a response whose body closes the record when it ends.
     pub async fn handle(&self, mut request: Request) -> Response {
-        let asked = Asked::new(request.id, &request.method, &request.headers);
+        let asked = Asked::new(request.id, &request.method, &request.raw);
         let mut record = self.audit.open(&mut request);
         let mut reached = Reached::default();
         let outcome = self.walk(request, &mut record, &mut reached).await;
@@ -181,15 +188,25 @@ impl Stack {
         record.timing.rate_limit = Some(laps.lap());
         let place = place?;
 
+        // account requests: on the site's page for them, before anything of a form is held
+        let is_account_page = mapped.map.account_requests.is_some();
+        if is_account_page {
+            self.account_requests.admit(mapped, request)?;
+        }
+
         // 4  inspection: the rules, request side
         let inspection = self.inspection.admit(mapped, caller, no_handshake, request, record).await;
         record.timing.inspection = Some(laps.lap());
         let (inspected, watch) = inspection?;
 
-        // 5  forwarding: the one mapped backend; 5' reverse mapping
-        let forwarded = self.forwarding.forward(mapped, inspected, request, record).await;
-        record.timing.forwarding = Some(laps.lap());
-        let mut forwarded = forwarded?;
+        // 5  forwarding: the one mapped backend; 5' reverse mapping. The account page has none: it is answered here
+        let mut forwarded = if is_account_page {
+            self.account_page(mapped, inspected, request, record).await?
+        } else {
+            let forwarded = self.forwarding.forward(mapped, inspected, request, record).await;
+            record.timing.forwarding = Some(laps.lap());
+            forwarded?
+        };
 
         // 4' inspection: the rules, response side
         forwarded.response = self.inspection.release(watch, forwarded.response).await?;
@@ -205,10 +222,30 @@ impl Stack {
         Ok(forwarded)
     }
 
+    /// Somebody asks for an account, or looks at the page for it. The password is hashed before anything else is done with it.
+    async fn account_page(
+        &self,
+        mapped: &Mapped,
+        inspected: Inspected,
+        request: &mut Request,
+        record: &mut Record,
+    ) -> Result<Forwarded, Refusal> {
+        let response = match self.account_requests.answer(mapped, inspected, request, record).await? {
+            Step::Page(response) => response,
+            Step::Form(mut application) => {
+                let hash = self.basic_auth.new_hash(application.take_password(), mapped.address).await?;
+                self.account_requests.file(mapped, *application, hash, request, record).await?
+            }
+        };
+        Ok(Forwarded { response, tunnel: None })
+    }
+
     /// The way out: error masking, then the record.
     fn leave(&self, outcome: Result<Forwarded, Refusal>, asked: Asked, mut record: OpenRecord, reached: Reached) -> Response {
         let map = reached.map();
         let (mut response, tunnel) = match (outcome, map) {
+            // A page of ours that is no error is shown as it is, and its layer has said so in the record.
+            (Ok(forwarded), Some(map)) if map.account_requests.is_some() => (forwarded.response, None),
             (Ok(forwarded), Some(map)) => {
                 record.decision = Decision { layer: None, action: Action::Allow, reason: "" };
                 (self.error_mask.release(forwarded.response, &asked, map, &mut record), forwarded.tunnel)
@@ -240,7 +277,7 @@ impl Stack {
     fn join(&self, ends: Ends, end: TunnelRecord, reached: Reached) {
         let (in_force, idle) = (Arc::clone(&self.in_force), TUNNEL_IDLE_TIMEOUT);
         tokio::spawn(async move {
-            let Ok(client) = ends.client.await else { return };
+            let Some(client) = ends.client.await else { return };
             let still_allowed = || match (&reached.mapped, &reached.caller) {
                 (Some(mapped), Some(caller)) => in_force.still_allowed(mapped, caller),
                 _ => false,

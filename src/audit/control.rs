@@ -2,6 +2,7 @@
 
 use super::escape::push_text;
 use super::json::{begin, number, schema, time};
+use crate::limits::{RECORD_FIELD_BYTES_MAX, RECORD_LIST_MAX};
 
 /// A line of the trail's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,27 @@ pub(crate) enum Control {
     Resume { file: String, torn_bytes: u64 },
     /// Refusals before auth that were counted, not written one by one.
     Flood(Flood),
+    /// An account request was answered.
+    Account(AccountDecision),
+}
+
+/// What became of an account request, and who decided.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountDecision {
+    /// The id of the event in which the account was asked for, which is this record's as well.
+    pub request: String,
+    /// `approved`, `rejected` or `expired`.
+    pub answer: &'static str,
+    /// When, RFC 3339.
+    pub decided: String,
+    /// The operator, as the system names them; empty where time decided.
+    pub by: String,
+    /// The site.
+    pub site: String,
+    /// The user name that was asked for.
+    pub user: String,
+    /// The groups that were joined.
+    pub groups: Vec<String>,
 }
 
 /// How the process before ended: `none`, `clean`, `unclean`, `torn` (with the file and the bytes of a line cut short).
@@ -79,6 +101,7 @@ impl Control {
             Self::Retired(_) => ("retired", "success"),
             Self::Resume { .. } => ("resume", "unknown"),
             Self::Flood(_) => ("flood", "failure"),
+            Self::Account(_) => ("account", "success"),
         }
     }
 
@@ -95,6 +118,9 @@ pub(crate) const SIGNED_KINDS: [&str; 5] = ["start", "stop", "checkpoint", "reti
 pub(crate) fn control(control: &Control, now: u64, out: &mut Vec<u8>) {
     let (kind, outcome) = control.kind();
     begin(out, now);
+    if let Control::Account(decision) = control {
+        word(out, b",\"id\":", &decision.request);
+    }
     word(out, b",\"kind\":", kind);
     word(out, b",\"outcome\":", outcome);
     out.push(b'}');
@@ -130,6 +156,7 @@ pub(crate) fn control(control: &Control, now: u64, out: &mut Vec<u8>) {
             out.push(b'}');
         }
         Control::Flood(flood) => push_flood(out, flood),
+        Control::Account(decision) => push_account(out, decision),
     }
     schema(out);
 }
@@ -165,6 +192,34 @@ fn push_flood(out: &mut Vec<u8>, flood: &Flood) {
     out.extend_from_slice(b",\"samples\":[");
     out.extend_from_slice(&flood.samples);
     out.extend_from_slice(b"]}");
+}
+
+fn push_account(out: &mut Vec<u8>, decision: &AccountDecision) {
+    word(out, b",\"account\":{\"answer\":", decision.answer);
+    word(out, b",\"decided\":", &decision.decided);
+    if !decision.by.is_empty() {
+        word(out, b",\"by\":", cut(&decision.by));
+    }
+    word(out, b",\"user\":", cut(&decision.user));
+    let mut separator: &[u8] = b",\"groups\":[";
+    for group in decision.groups.iter().take(RECORD_LIST_MAX) {
+        word(out, separator, cut(group));
+        separator = b",";
+    }
+    if !decision.groups.is_empty() {
+        out.push(b']');
+    }
+    out.push(b'}');
+    word(out, b",\"site\":", cut(&decision.site));
+}
+
+/// The beginning of a text that is no longer than a record's fields may be.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(RECORD_FIELD_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 fn word(out: &mut Vec<u8>, key: &[u8], word: &str) {

@@ -132,10 +132,10 @@ impl Floods {
 pub(crate) fn is_mergeable(record: &Record) -> bool {
     let refused = match record.decision.action {
         Action::Deny | Action::Challenge | Action::Redirect => true,
-        Action::Allow | Action::Mask | Action::Abort => false,
+        Action::Allow | Action::Mask | Action::Answer | Action::Abort => false,
     };
     let before_auth = match record.decision.layer {
-        Some(Layer::Wire | Layer::Door | Layer::BasicAuth | Layer::NtlmBlock | Layer::Server) => true,
+        Some(Layer::Wire | Layer::Door | Layer::BasicAuth | Layer::NtlmBlock | Layer::AccountRequests | Layer::Server) => true,
         Some(Layer::RateLimit | Layer::Inspection | Layer::Forwarding | Layer::Audit) | None => false,
     };
     let proven = matches!(record.auth.result, "proven" | "cached");

@@ -65,12 +65,17 @@ impl JsonPath {
             })
     }
 
-    /// Whether a rule's variable, `ARGS:json.user.cards.0.number`, holds what is at this path or inside it.
+    /// Whether a rule's variable, `ARGS:user.cards.0.number`, holds what is at this path or inside it. Rules see members of a body that is
+    /// an array below the name `array`, and a form's field of the same name is taken for one too.
     pub(crate) fn holds(&self, variable: &str) -> bool {
-        let Some((_, name)) = variable.split_once(':') else { return false };
+        let Some((collection, name)) = variable.split_once(':') else { return false };
+        let collection = collection.to_ascii_uppercase();
+        if !collection.starts_with("ARGS") || collection.ends_with("_NAMES") {
+            return false;
+        }
         let steps: Vec<&[u8]> = name.split('.').map(str::as_bytes).collect();
-        let Some((b"json", steps)) = steps.split_first().map(|(first, rest)| (*first, rest)) else { return false };
-        steps.len() >= self.steps.len() && self.matches(steps[..self.steps.len()].iter().copied())
+        let begins = |steps: &[&[u8]]| steps.len() >= self.steps.len() && self.matches(steps[..self.steps.len()].iter().copied());
+        begins(&steps) || steps.split_first().is_some_and(|(first, rest)| *first == b"array" && begins(rest))
     }
 }
 
@@ -220,8 +225,11 @@ mod tests {
     #[test]
     fn variables_of_a_json_body_are_known_by_their_names() {
         let path = JsonPath::parse("user.cards[*].number").unwrap();
-        assert!(path.holds("ARGS:json.user.cards.0.number") && path.holds("ARGS_POST:json.User.Cards.7.Number.deep"));
-        assert!(!path.holds("ARGS:json.user.cards") && !path.holds("ARGS:user.cards.0.number") && !path.holds("REQUEST_BODY"));
+        assert!(path.holds("ARGS:user.cards.0.number") && path.holds("ARGS_POST:User.Cards.7.Number.deep"));
+        assert!(!path.holds("ARGS:user.cards") && !path.holds("REQUEST_HEADERS:user.cards.0.number") && !path.holds("REQUEST_BODY"));
+        assert!(!path.holds("ARGS_NAMES:user.cards.0.number"), "a name is no value");
+        let path = JsonPath::parse("[*].number").unwrap();
+        assert!(path.holds("ARGS:array.3.number") && path.holds("args_post:array.0.number.0"));
     }
 
     #[test]

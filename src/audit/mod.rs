@@ -34,6 +34,7 @@ mod trail;
 pub mod verify;
 mod writer;
 
+pub use control::AccountDecision;
 pub use json::SCHEMA_VERSION;
 pub use json_paths::JsonPath;
 pub use position::Position;

@@ -1,5 +1,6 @@
 //! The queue between the threads that close records and the one that writes them: bounded in bytes, never waiting for a disk.
 
+use super::control::AccountDecision;
 use super::flood::{self, Floods};
 use super::json::{self, Scratch};
 use super::position::Marker;
@@ -29,6 +30,8 @@ pub(crate) struct Queue {
     pub(crate) bytes: Vec<u8>,
     /// Where each frame ends.
     pub(crate) ends: Vec<usize>,
+    /// Account requests that were answered: lines of the trail's own.
+    pub(crate) accounts: Vec<AccountDecision>,
     /// Lost since these frames were queued.
     pub(crate) gap: Option<Gap>,
     /// Bytes that the writer has taken and not yet brought to the disk.
@@ -39,6 +42,8 @@ pub(crate) struct Queue {
     pub(crate) reopen: bool,
     /// The first refusal of a window was merged.
     pub(crate) flood: bool,
+    /// The ceiling is near.
+    pub(crate) raise: bool,
     /// Somebody waits for the disk: do not gather.
     pub(crate) hurry: bool,
     pub(crate) stop: bool,
@@ -59,6 +64,8 @@ pub(crate) struct Shared {
     /// Requests begun, and how many may be begun before the marker must be told.
     pub(crate) opened: AtomicU64,
     ceiling: AtomicU64,
+    /// From so many on, the writer is asked to raise the ceiling: below it, so that whoever begins a request need not.
+    ask_at: AtomicU64,
     reserve: AtomicU64,
     raising: Mutex<()>,
     pub(crate) healthy: AtomicBool,
@@ -69,6 +76,9 @@ pub(crate) struct Shared {
     pub(crate) errors: AtomicU64,
     pub(crate) files: AtomicU64,
     pub(crate) spilling: AtomicBool,
+    /// The number of the last line in a file, and of the last one that is on the disk.
+    pub(crate) last: AtomicU64,
+    pub(crate) durable: AtomicU64,
 }
 
 thread_local! {
@@ -89,6 +99,7 @@ impl Shared {
             settled: Condvar::new(),
             floods,
             ceiling: AtomicU64::new(if marker.is_some() { ceiling } else { u64::MAX }),
+            ask_at: AtomicU64::new(if marker.is_some() { ceiling / 2 } else { u64::MAX }),
             marker,
             reserve: AtomicU64::new(ceiling),
             opened: AtomicU64::new(0),
@@ -101,6 +112,8 @@ impl Shared {
             errors: AtomicU64::new(0),
             files: AtomicU64::new(0),
             spilling: AtomicBool::new(false),
+            last: AtomicU64::new(0),
+            durable: AtomicU64::new(0),
         }
     }
 
@@ -118,9 +131,16 @@ impl Shared {
         if opened > self.ceiling.load(SeqCst) {
             // Only where the writer has not come round in time: a few bytes into the page cache, without which the bound would
             // not hold.
-            let reserve = self.reserve.load(Relaxed).saturating_mul(2).clamp(AUDIT_RESERVE_MIN, AUDIT_RESERVE_MAX);
-            self.allow(reserve);
+            self.allow_more();
+        } else if opened >= self.ask_at.load(Relaxed) && self.ask_at.swap(u64::MAX, Relaxed) != u64::MAX {
+            self.queue().raise = true;
+            self.wake.notify_one();
         }
+    }
+
+    /// Allows twice as many as before.
+    pub(crate) fn allow_more(&self) {
+        self.allow(self.reserve.load(Relaxed).saturating_mul(2).clamp(AUDIT_RESERVE_MIN, AUDIT_RESERVE_MAX));
     }
 
     /// Allows `reserve` more requests than are begun by now, and tells the marker where that changes much.
@@ -131,6 +151,7 @@ impl Shared {
         let before = self.ceiling.load(SeqCst);
         let mut opened = self.opened.load(SeqCst);
         if before >= opened + reserve.div_ceil(2) && before <= opened + reserve.saturating_mul(4) {
+            self.ask_at.store(before - reserve / 2, Relaxed);
             return;
         }
         // Lowered in memory first: whoever begins a request from now on sees it and waits here.
@@ -148,6 +169,7 @@ impl Shared {
             tracing::error!(%error, "the audit trail's position cannot be written");
         }
         self.ceiling.store(opened + reserve, SeqCst);
+        self.ask_at.store(opened + reserve.div_ceil(2), Relaxed);
     }
 
     /// Puts one record into the queue, merges it into a flood, or counts it where the queue is full.
@@ -179,6 +201,19 @@ impl Shared {
                 *line = Vec::new();
             }
         });
+    }
+
+    /// Queues lines of the trail's own about account requests; false where the writer has gone, or has not come to earlier ones.
+    pub(crate) fn tell(&self, decisions: &[AccountDecision]) -> bool {
+        let mut queue = self.queue();
+        if queue.stop || queue.ended || !queue.accounts.is_empty() {
+            return false;
+        }
+        queue.accounts.extend_from_slice(decisions);
+        queue.queued += decisions.len() as u64;
+        drop(queue);
+        self.wake.notify_one();
+        true
     }
 
     fn enqueue(&self, frame: &[u8], received: u64) {

@@ -23,6 +23,8 @@ pub enum Action {
     Redirect,
     /// Answered by a page of ours, or a backend status masked.
     Mask,
+    /// Answered by a page of ours that people use: the one for account requests.
+    Answer,
     /// The client went away before an answer.
     Abort,
 }
@@ -36,6 +38,7 @@ impl Action {
             Self::Challenge => "challenge",
             Self::Redirect => "redirect",
             Self::Mask => "mask",
+            Self::Answer => "answer",
             Self::Abort => "abort",
         }
     }
@@ -253,7 +256,7 @@ pub struct Record {
     /// The client's address after trusted proxies are believed; the peer's otherwise.
     pub source: IpAddr,
     /// The method as sent.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// `1.0`, `1.1`, `2`.
     pub version: &'static str,
     /// The scheme the client used.
@@ -324,7 +327,7 @@ impl Record {
             source: peer.remote.ip().to_canonical(),
             scheme: if peer.tls.is_some() { "https" } else { "http" },
             peer,
-            method: String::new(),
+            method: Cow::Borrowed(""),
             version: "1.1",
             host: String::new(),
             path: String::new(),

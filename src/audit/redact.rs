@@ -50,6 +50,7 @@ const PARAMETERS: &[&str] = &[
     "cardnumber",
     "card_number",
     "card-number",
+    "creditcard",
     "ssn",
     "iban",
 ];

@@ -1,7 +1,7 @@
 //! The handle of the trail: opened once, cheap to clone, for every thread.
 
 use super::before::Before;
-use super::control::{Control, Start};
+use super::control::{AccountDecision, Control, Start};
 use super::files::Output;
 use super::keeper::{Keeper, bring_home};
 use super::key::SigningKey;
@@ -87,10 +87,31 @@ impl Trail {
         self.owner.shared.write(record);
     }
 
+    /// Writes down what became of account requests, each a record of its own kind; whether they are in a file (not yet: on the
+    /// disk) within `timeout`.
+    pub fn tell(&self, decisions: &[AccountDecision], timeout: Duration) -> bool {
+        self.owner.shared.tell(decisions) && self.flush(timeout)
+    }
+
     /// Whether every record is being kept. False from the first one lost, or from the disk's refusal, until the trail writes
     /// again and has declared what is missing.
     pub fn healthy(&self) -> bool {
         self.owner.shared.healthy.load(Relaxed)
+    }
+
+    /// The folder of the files.
+    pub fn directory(&self) -> &Path {
+        &self.owner.shared.settings.directory
+    }
+
+    /// The number of the last record that is in a file.
+    pub fn last_sequence(&self) -> u64 {
+        self.owner.shared.last.load(Relaxed)
+    }
+
+    /// The number of the last record that was forced to the disk; without forcing, of the last that is in a file.
+    pub fn durable_sequence(&self) -> u64 {
+        self.owner.shared.durable.load(Relaxed)
     }
 
     /// What was done so far.

@@ -6,6 +6,8 @@ use super::json::sequence_of;
 use super::key::VerifyingKey;
 use super::position::Position;
 use super::read::{self, Forward};
+use super::settings::{HEADS_FILE, SIGNING_KEY_FILE};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _};
@@ -23,6 +25,65 @@ pub struct Evidence {
     pub heads: Heads,
     /// How far the writer says it is.
     pub position: Option<Position>,
+}
+
+/// Where the evidence of a trail is.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The state folder.
+    pub state: PathBuf,
+    /// Keys, public or private.
+    pub keys: Vec<PathBuf>,
+    /// Files of heads.
+    pub heads: Vec<PathBuf>,
+}
+
+impl Sources {
+    /// Those of a gateway: what its state folder has, and what lies elsewhere.
+    pub fn of(state: &Path, signing_key: Option<&Path>, heads_file: Option<&Path>) -> Self {
+        let key = signing_key.map_or_else(|| state.join(SIGNING_KEY_FILE), Path::to_owned);
+        let heads = heads_file.map_or_else(|| state.join(HEADS_FILE), Path::to_owned);
+        let mut old = heads.clone().into_os_string();
+        old.push(".old");
+        let there = |paths: Vec<PathBuf>| -> Vec<PathBuf> { paths.into_iter().filter(|path| path.exists()).collect() };
+        Self { state: state.to_owned(), keys: there(vec![key.with_extension("pub.pem"), key]), heads: there(vec![old.into(), heads]) }
+    }
+}
+
+impl Evidence {
+    /// Reads it, without the heads where only what is new is to be checked. To be read before the trail: its writer goes on.
+    ///
+    /// # Errors
+    /// A file cannot be read. A line of the heads that is wrong is a fault of the trail.
+    pub fn read(sources: &Sources, with_heads: bool) -> io::Result<Result<Self, Bad>> {
+        let position = Position::read(&sources.state)?;
+        let mut keys: Vec<VerifyingKey> = Vec::new();
+        for path in &sources.keys {
+            let key = VerifyingKey::open(path)?;
+            if !keys.contains(&key) {
+                keys.push(key);
+            }
+        }
+        let mut heads = Heads::default();
+        for path in sources.heads.iter().filter(|_| with_heads) {
+            if let Err(bad) = heads.read(path, &keys)? {
+                return Ok(Err(bad));
+            }
+        }
+        Ok(Ok(Self { keys, heads, position }))
+    }
+}
+
+/// How far a check came: the next one can go on from there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point {
+    /// The number of the last record that was right.
+    pub sequence: u64,
+    hash: String,
+    /// The file it stands in, by its number; where in its text the line begins, and which one it is.
+    file: u64,
+    bytes: u64,
+    line: u64,
 }
 
 /// Copies of signed lines, by their numbers.
@@ -119,20 +180,54 @@ pub struct Report {
 /// # Errors
 /// The folder or a file cannot be read. A compressed file that is broken is a fault of the trail, not an error.
 pub fn verify(directory: &Path, evidence: &Evidence, mut progress: impl FnMut(u64)) -> io::Result<Report> {
-    let mut state =
-        State { evidence, report: Report::default(), chain: genesis(), missing: Vec::new(), torn: Vec::new(), retired: Vec::new() };
-    let files = read::files(directory)?;
+    let checked = verify_from(directory, evidence, None, |bytes| {
+        progress(bytes);
+        true
+    })?;
+    Ok(checked.map_or_else(Report::default, |(report, _)| report))
+}
+
+/// Reads what follows a point that an earlier check came to, whose record must still be there; without one, the whole trail. False
+/// from `progress` ends it early, and then there is no answer.
+///
+/// # Errors
+/// As [`verify`].
+pub fn verify_from(
+    directory: &Path,
+    evidence: &Evidence,
+    from: Option<&Point>,
+    mut progress: impl FnMut(u64) -> bool,
+) -> io::Result<Option<(Report, Option<Point>)>> {
+    let mut state = State {
+        evidence,
+        report: Report { last: from.map_or(0, |point| point.sequence), ..Report::default() },
+        chain: from.and_then(|point| Hash::try_from(point.hash.as_bytes()).ok()).unwrap_or_else(genesis),
+        place: None,
+        missing: Vec::new(),
+        torn: Vec::new(),
+        retired: Vec::new(),
+    };
+    let mut files = read::files(directory)?;
+    files.retain(|path| from.is_none_or(|point| read::number(path).is_some_and(|number| number >= point.file)));
     for (place, path) in files.iter().enumerate() {
-        if let Err(bad) = state.file(path, place + 1 == files.len(), &mut progress)? {
-            state.report.bad = Some(*bad);
-            return Ok(state.report);
+        match state.file(path, place + 1 == files.len(), from, &mut progress)? {
+            Some(Ok(())) => {}
+            Some(Err(bad)) => {
+                state.report.bad = Some(*bad);
+                return Ok(Some((state.report, None)));
+            }
+            None => return Ok(None),
         }
     }
     let last = files.last().cloned().unwrap_or_else(|| directory.to_owned());
     if let Err(bad) = state.end(&last) {
         state.report.bad = Some(*bad);
+        return Ok(Some((state.report, None)));
     }
-    Ok(state.report)
+    let hash = String::from_utf8_lossy(&state.chain).into_owned();
+    let sequence = state.report.last;
+    let point = state.place.map(|(file, bytes, line)| Point { sequence, hash, file, bytes, line });
+    Ok(Some((state.report, point.or_else(|| from.cloned()))))
 }
 
 /// Lines that are not there: from a number up to the line before `then`, whose predecessor's hash is known.
@@ -153,6 +248,8 @@ struct State<'a> {
     evidence: &'a Evidence,
     report: Report,
     chain: Hash,
+    /// Where the last line stands that was right: file, byte, line.
+    place: Option<(u64, u64, u64)>,
     missing: Vec<Missing>,
     /// Files that end in a line cut short, for which a record must account.
     torn: Vec<(String, u64, Bad)>,
@@ -162,22 +259,44 @@ struct State<'a> {
 type Found<T> = Result<T, Box<Bad>>;
 
 impl State<'_> {
-    fn file(&mut self, path: &Path, is_last: bool, progress: &mut impl FnMut(u64)) -> io::Result<Found<()>> {
+    /// `None` where the progress ended it.
+    fn file(
+        &mut self,
+        path: &Path,
+        is_last: bool,
+        from: Option<&Point>,
+        progress: &mut impl FnMut(u64) -> bool,
+    ) -> io::Result<Option<Found<()>>> {
         let fault = |line: u64, what: String| Box::new(Bad { file: path.to_owned(), line, sequence: None, what });
-        let mut lines = match Forward::open(path) {
+        let this = read::number(path).unwrap_or_default();
+        let from = from.filter(|point| point.file == this);
+        let mut lines = match Forward::open_at(path, from.map_or(0, |point| point.bytes)) {
             Ok(lines) => lines,
             // Retired between the listing and now.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Ok(())),
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Err(fault(0, error.to_string()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(Ok(()))),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Some(Err(fault(0, error.to_string())))),
             Err(error) => return Err(error),
         };
         self.report.files += 1;
-        let (mut number, mut bytes) = (0, 0);
+        let (mut number, mut at, mut told) = from.map_or((0, 0, 0), |point| (point.line - 1, point.bytes, point.bytes));
+        if let Some(point) = from {
+            let line = lines.next_line().ok().flatten().filter(|line| !line.torn);
+            let is_there = line.as_ref().is_some_and(|line| {
+                let links = Links::of(&line.bytes);
+                sequence_of(&line.bytes) == Some(point.sequence)
+                    && links.is_some_and(|links| links.hash == point.hash.as_bytes() && links.hash_is_right())
+            });
+            let Some(line) = line.filter(|_| is_there) else {
+                let what = format!("record {}, up to which the trail was whole before, is not here any more", point.sequence);
+                return Ok(Some(Err(fault(point.line, what))));
+            };
+            (number, at) = (point.line, at + line.bytes.len() as u64 + 1);
+        }
         loop {
             let line = match lines.next_line() {
                 Ok(Some(line)) => line,
                 Ok(None) => break,
-                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Err(fault(number + 1, error.to_string()))),
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Some(Err(fault(number + 1, error.to_string())))),
                 Err(error) => return Err(error),
             };
             number += 1;
@@ -194,16 +313,17 @@ impl State<'_> {
                 }
                 break;
             }
-            bytes += line.bytes.len() as u64 + 1;
-            if number % 4096 == 0 {
-                progress(std::mem::take(&mut bytes));
+            if number % 4096 == 0 && !progress(at - std::mem::replace(&mut told, at)) {
+                return Ok(None);
             }
             if let Err(what) = self.line(&line.bytes, number == 1, path) {
-                return Ok(Err(Box::new(Bad { file: path.to_owned(), line: number, sequence: sequence_of(&line.bytes), what })));
+                let bad = Bad { file: path.to_owned(), line: number, sequence: sequence_of(&line.bytes), what };
+                return Ok(Some(Err(Box::new(bad))));
             }
+            self.place = Some((this, at, number));
+            at += line.bytes.len() as u64 + 1;
         }
-        progress(bytes);
-        Ok(Ok(()))
+        Ok(progress(at - told).then_some(Ok(())))
     }
 
     fn line(&mut self, line: &[u8], begins_file: bool, path: &Path) -> Result<(), String> {
@@ -214,7 +334,7 @@ impl State<'_> {
         let Some(sequence) = sequence_of(line) else { return Err("this record has no sequence number".into()) };
         let expected = self.report.last + 1;
         if links.previous != self.chain || sequence != expected {
-            if sequence <= self.report.last && self.report.lines > 0 {
+            if sequence <= self.report.last {
                 return Err(format!("this record stands out of order, or twice: number {expected} should be here"));
             }
             // Only whole files can be missing for a good reason, and that must be signed.

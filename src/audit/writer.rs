@@ -3,7 +3,7 @@
 //! Sequence numbers and the chain are given here, where the lines are put into their order, so they have no holes; a line
 //! keeps its place when the disk refuses it and it is written later, or into another file.
 
-use super::control::{Control, Counters};
+use super::control::{AccountDecision, Control, Counters};
 use super::files::Output;
 use super::heads::Heads;
 use super::keeper::Keeper;
@@ -31,6 +31,7 @@ pub(crate) struct Writer {
     retirement: Retirement,
     frames: Vec<u8>,
     ends: Vec<usize>,
+    accounts: Vec<AccountDecision>,
     /// What the lines so far account for.
     counters: Counters,
     /// Requests begun by the last commit.
@@ -38,8 +39,9 @@ pub(crate) struct Writer {
     /// The line and the time of the last checkpoint, and the file it went to.
     checkpoint: (u64, Instant, u64),
     failing: bool,
-    /// Copies of signed lines that are being forced to the disk.
+    /// Copies of signed lines that are being forced to the disk, and the last line that is.
     forcing: Vec<u8>,
+    forcing_last: u64,
     /// Lines are not on the disk that should be.
     unforced: bool,
     /// Given back when the writer has ended.
@@ -60,15 +62,19 @@ impl Writer {
             retirement,
             frames: Vec::new(),
             ends: Vec::new(),
+            accounts: Vec::new(),
             counters: Counters::default(),
             opened: 0,
             checkpoint,
             failing: false,
             forcing: Vec::new(),
+            forcing_last: 0,
             unforced: false,
             _lock: lock,
         };
         // The first lines are on the disk.
+        writer.shared.last.store(writer.pending.head().0, Relaxed);
+        writer.shared.durable.store(writer.pending.head().0, Relaxed);
         let signed = writer.pending.take_signed();
         writer.copy_heads(&signed);
         writer.tell_keeper();
@@ -80,7 +86,7 @@ impl Writer {
         loop {
             let (gap, stop) = self.gather();
             let now = (self.shared.settings.clock)();
-            let frames = self.ends.len() as u64;
+            let (frames, told) = (self.ends.len() as u64, self.accounts.len() as u64);
             let removed = self.number(gap, stop, now);
             if stop && stopping.is_none() {
                 stopping = Some(Instant::now());
@@ -93,9 +99,10 @@ impl Writer {
                 self.mark_stopped();
                 break;
             }
-            self.settle(frames);
+            self.settle(frames, told);
             removed.into_iter().for_each(|path| self.keeper.remove(path));
-            if stop && self.shared.queue().ends.is_empty() {
+            let is_done = |queue: &Queue| queue.ends.is_empty() && queue.accounts.is_empty();
+            if stop && is_done(&self.shared.queue()) {
                 self.end(now, deadline);
                 break;
             }
@@ -116,6 +123,7 @@ impl Writer {
         match self.output.sync() {
             Ok(()) => {
                 let signed = [std::mem::take(&mut self.forcing), self.pending.take_signed()].concat();
+                self.shared.durable.store(self.pending.head().0, Relaxed);
                 self.copy_heads(&signed);
             }
             Err(error) => self.failed("forced to the disk", &error),
@@ -149,22 +157,40 @@ impl Writer {
     fn gather(&mut self) -> (Option<Gap>, bool) {
         let shared = Arc::clone(&self.shared);
         let nothing = |queue: &mut Queue| {
-            queue.ends.is_empty() && queue.gap.is_none() && !queue.stop && !queue.hurry && !queue.reopen && !queue.flood
+            queue.ends.is_empty()
+                && queue.accounts.is_empty()
+                && queue.gap.is_none()
+                && !queue.stop
+                && !queue.hurry
+                && !queue.reopen
+                && !queue.flood
+                && !queue.raise
         };
         let due = self.due();
-        let mut queue = shared.queue();
-        queue = match due {
-            Some(wait) => shared.wake.wait_timeout_while(queue, wait, nothing).unwrap_or_else(PoisonError::into_inner).0,
-            None => shared.wake.wait_while(queue, nothing).unwrap_or_else(PoisonError::into_inner),
-        };
         let large = shared.settings.queue_bytes_max / 4;
-        let calm =
-            |queue: &mut Queue| !queue.ends.is_empty() && !queue.stop && !queue.hurry && queue.gap.is_none() && queue.bytes.len() < large;
-        (queue, _) = shared.wake.wait_timeout_while(queue, AUDIT_COMMIT_INTERVAL, calm).unwrap_or_else(PoisonError::into_inner);
+        let calm = |queue: &mut Queue| {
+            let urgent = queue.stop || queue.hurry || queue.raise || queue.gap.is_some();
+            !queue.ends.is_empty() && !urgent && queue.bytes.len() < large
+        };
+        let mut queue = shared.queue();
+        loop {
+            queue = match due {
+                Some(wait) => shared.wake.wait_timeout_while(queue, wait, nothing).unwrap_or_else(PoisonError::into_inner).0,
+                None => shared.wake.wait_while(queue, nothing).unwrap_or_else(PoisonError::into_inner),
+            };
+            (queue, _) = shared.wake.wait_timeout_while(queue, AUDIT_COMMIT_INTERVAL, calm).unwrap_or_else(PoisonError::into_inner);
+            if !std::mem::take(&mut queue.raise) {
+                break;
+            }
+            drop(queue);
+            shared.allow_more();
+            queue = shared.queue();
+        }
         self.frames.clear();
         self.ends.clear();
         std::mem::swap(&mut queue.bytes, &mut self.frames);
         std::mem::swap(&mut queue.ends, &mut self.ends);
+        self.accounts = std::mem::take(&mut queue.accounts);
         queue.taken = self.frames.len();
         queue.hurry = false;
         queue.flood = false;
@@ -183,6 +209,9 @@ impl Writer {
             from = *end;
         }
         self.counters.written += self.ends.len() as u64;
+        for decision in std::mem::take(&mut self.accounts) {
+            self.pending.control(&Control::Account(decision), now);
+        }
         if let Some(gap) = gap {
             self.counters.dropped += gap.count;
             self.pending.control(&Control::Gap { count: gap.count, from: gap.from, to: gap.to, reason: "queue_full" }, now);
@@ -248,6 +277,7 @@ impl Writer {
             drop(queue);
             std::thread::sleep(AUDIT_RETRY_INTERVAL);
         }
+        self.shared.last.store(self.pending.head().0, Relaxed);
         self.mark();
         self.sync();
         true
@@ -262,7 +292,9 @@ impl Writer {
             self.failed("marked", &error);
         }
         let opened = self.shared.opened.load(Relaxed);
-        self.shared.allow((opened - self.opened).clamp(AUDIT_RESERVE_MIN, AUDIT_RESERVE_MAX));
+        // Twice as much as comes until the next time, at least: so long as the traffic does not double between two commits, nobody
+        // but this thread writes the ceiling.
+        self.shared.allow((opened - self.opened).saturating_mul(4).clamp(AUDIT_RESERVE_MIN, AUDIT_RESERVE_MAX));
         self.opened = opened;
     }
 
@@ -296,6 +328,7 @@ impl Writer {
                 let result = self.output.synced();
                 if self.output.sync_due(interval).is_some_and(|wait| wait.is_zero()) && !self.output.is_syncing() {
                     self.forcing.append(&mut self.pending.take_signed());
+                    self.forcing_last = self.pending.head().0;
                     self.output.sync_beside();
                 }
                 result
@@ -312,7 +345,9 @@ impl Writer {
             let mut signed = std::mem::take(&mut self.forcing);
             if !matches!(self.shared.settings.sync, SyncPolicy::Interval(_)) {
                 signed.append(&mut self.pending.take_signed());
+                self.forcing_last = self.pending.head().0;
             }
+            self.shared.durable.fetch_max(self.forcing_last, Relaxed);
             self.copy_heads(&signed);
         }
         match result {
@@ -344,10 +379,10 @@ impl Writer {
     }
 
     /// Tells the world that a batch has arrived.
-    fn settle(&mut self, frames: u64) {
+    fn settle(&mut self, frames: u64, told: u64) {
         let mut queue = self.shared.queue();
         queue.taken = 0;
-        queue.settled += frames;
+        queue.settled += frames + told;
         self.shared.written.fetch_add(frames, Relaxed);
         self.shared.merged.store(self.counters.merged, Relaxed);
         self.recover(&queue);

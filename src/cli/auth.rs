@@ -1,14 +1,15 @@
 //! `portcullis auth`: users, passwords, groups.
 
-mod change;
+mod requests;
 mod whocan;
 
 use super::{FAILED, Format, OK, PolicyFile, USAGE, report};
 use crate::diagnostic::Diagnostic;
 use crate::identity::password::{self, NewScheme};
-use crate::identity::{edit, groups, htpasswd};
+use crate::identity::replace::{PEOPLE_MODE, replace};
+use crate::identity::{edit, groups, htpasswd, name};
 use crate::layers::door::Door;
-use crate::limits::{PASSWORD_BYTES_MAX, USER_NAME_BYTES_MAX};
+use crate::limits::PASSWORD_BYTES_MAX;
 use crate::policy;
 use clap::{Subcommand, ValueEnum};
 use serde_json::json;
@@ -55,6 +56,28 @@ pub(super) enum AuthCommand {
         #[arg(long, value_name = "FILE")]
         groups: Option<PathBuf>,
     },
+    /// List the people who asked for an account and wait for an answer
+    Requests {
+        #[command(flatten)]
+        policy: PolicyFile,
+    },
+    /// Make an account of a request: the user goes into the site's password file, and into the groups
+    Approve {
+        /// The request's id, or the beginning of it
+        id: String,
+        /// A group to put the user in; may be given several times
+        #[arg(long = "group", value_name = "GROUP")]
+        group: Vec<String>,
+        #[command(flatten)]
+        policy: PolicyFile,
+    },
+    /// Turn a request down
+    Reject {
+        /// The request's id, or the beginning of it
+        id: String,
+        #[command(flatten)]
+        policy: PolicyFile,
+    },
     /// Say who may use a URL, and from where
     Whocan {
         /// The URL, as https://mail.example.com/exchange
@@ -98,6 +121,12 @@ impl Failure {
     }
 }
 
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::failed(error.to_string())
+    }
+}
+
 pub(super) fn run(command: AuthCommand, format: Format) -> i32 {
     let outcome = match command {
         AuthCommand::Hash { password } => new_hash(&password).map(|hash| {
@@ -110,6 +139,9 @@ pub(super) fn run(command: AuthCommand, format: Format) -> i32 {
         AuthCommand::Add { file, user, password, groups, group } => add(&file, &user, &password, groups.as_deref(), &group),
         AuthCommand::Remove { file, user, groups } => remove(&file, &user, groups.as_deref()),
         AuthCommand::List { file, groups } => Ok(list(&file, groups.as_deref(), format)),
+        AuthCommand::Requests { policy } => requests::list(&policy, format),
+        AuthCommand::Approve { id, group, policy } => requests::approve(&policy, &id, &group),
+        AuthCommand::Reject { id, policy } => requests::reject(&policy, &id),
         AuthCommand::Whocan { url, policy } => who(&url, &policy, format),
     };
     outcome.unwrap_or_else(|Failure(code, message)| {
@@ -146,31 +178,22 @@ fn from_terminal() -> Result<String, Failure> {
 }
 
 /// A name that both files can hold and a client can send.
-fn checked_name(what: &str, name: &str) -> Result<(), Failure> {
-    let wrong = |why| Err(Failure::usage(format!("{what} {why}")));
-    match name {
-        "" => wrong("must not be empty"),
-        _ if name.len() > USER_NAME_BYTES_MAX => wrong("is too long"),
-        _ if name.contains(':') => wrong("must not hold a colon, which ends it in the file and in a login"),
-        _ if name.contains(char::is_control) => wrong("must not hold control characters"),
-        _ if name.starts_with('#') => wrong("must not begin with #, which begins a comment"),
-        _ if name.trim() != name => wrong("must not begin or end with white space"),
-        _ => Ok(()),
-    }
+fn checked_name(what: &str, text: &str) -> Result<(), Failure> {
+    name::mistake(text).map_or(Ok(()), |why| Err(Failure::usage(format!("{what} {why}"))))
 }
 
 fn add(file: &Path, user: &str, options: &PasswordOptions, groups: Option<&Path>, names: &[String]) -> Result<i32, Failure> {
     checked_name("the user's name", user)?;
     names.iter().try_for_each(|name| checked_name("the group's name", name))?;
     let hash = new_hash(options)?;
-    let known = change::edit(file, true, |content| {
+    let known = replace(file, Some(PEOPLE_MODE), |content| {
         let next = edit::set_user(content, user, &hash);
         let known = next.lines().count() == content.lines().count();
         Some((next, known))
     })?;
     eprintln!("{}: {user} {}", file.display(), if known == Some(true) { "has a new password" } else { "added" });
     if let Some(groups) = groups.filter(|_| !names.is_empty()) {
-        change::edit(groups, true, |content| {
+        replace(groups, Some(PEOPLE_MODE), |content| {
             let next = names.iter().fold(content.to_owned(), |content, name| edit::add_member(&content, name, user));
             Some((next, ()))
         })?;
@@ -180,12 +203,12 @@ fn add(file: &Path, user: &str, options: &PasswordOptions, groups: Option<&Path>
 }
 
 fn remove(file: &Path, user: &str, groups: Option<&Path>) -> Result<i32, Failure> {
-    let removed = change::edit(file, false, |content| edit::remove_user(content, user).map(|next| (next, ())))?;
+    let removed = replace(file, None, |content| edit::remove_user(content, user).map(|next| (next, ())))?;
     match removed {
         Some(()) => eprintln!("{}: {user} removed", file.display()),
         None => eprintln!("{}: there is no user {user}", file.display()),
     }
-    let leave = |groups| change::edit(groups, false, |content| edit::remove_member(content, user).map(|next| (next, groups)));
+    let leave = |groups| replace(groups, None, |content| edit::remove_member(content, user).map(|next| (next, groups)));
     if let Some(groups) = groups.map(leave).transpose()?.flatten() {
         eprintln!("{}: {user} removed from all groups", groups.display());
     }

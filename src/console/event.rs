@@ -37,7 +37,28 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// What became of an account request.
+fn account(value: &Value) -> Markup {
+    let groups: Vec<_> = value["account"]["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let by = text(value, "/account/by");
+    html! {
+        article.card.wide {
+            h2 { "The account request was " (shown(text(value, "/account/answer"))) }
+            dl {
+                (entry("Time (UTC)", &shown(&text(value, "/account/decided").replace('T', " ").replace('Z', ""))))
+                (entry("Site", &shown(text(value, "/site"))))
+                (entry("User", &shown(text(value, "/account/user"))))
+                (entry("Groups", &shown(&groups.join(", "))))
+                (entry("By", &shown(if by.is_empty() { "nobody: its time was over" } else { by })))
+            }
+        }
+    }
+}
+
 fn story(facts: &Facts, value: &Value) -> Markup {
+    if value["account"].is_object() {
+        return account(value);
+    }
     // Line ends of the record's own texts are escaped in JSON.
     let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
     let decision = facts.first(Field::Decision);

@@ -1,5 +1,6 @@
-//! Names and values of queries and forms (`application/x-www-form-urlencoded`), and questions among them.
+//! What is asked in an address or a form of the console, and questions as addresses.
 
+use crate::form::Pairs;
 use crate::search::{Asked, Field};
 use std::fmt::Write as _;
 
@@ -23,23 +24,19 @@ pub(super) const FIELDS: [Field; 13] = [
     Field::Cause,
 ];
 
-/// Names and values, in order.
+/// What a page was asked, or a form said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Form(Vec<(String, String)>);
+pub(super) struct Form(Pairs);
 
 impl Form {
-    /// Reads a query or a form's body. What is not UTF-8 becomes the replacement character.
+    /// Reads a query or a form's body.
     pub(super) fn parse(text: &str) -> Self {
-        let pair = |part: &str| {
-            let (name, value) = part.split_once('=').unwrap_or((part, ""));
-            (decode(name), decode(value))
-        };
-        Self(text.split('&').filter(|part| !part.is_empty()).take(PAIRS_MAX).map(pair).collect())
+        Self(Pairs::parse(text, PAIRS_MAX))
     }
 
     /// The first value of a name; empty where there is none.
     pub(super) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(own, _)| own == name).map_or("", |(_, value)| value)
+        self.0.get(name)
     }
 
     /// The question in it.
@@ -98,35 +95,10 @@ pub(super) fn push(out: &mut String, name: &str, value: &str) {
     }
 }
 
-fn decode(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let hex = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16));
-        match (byte, hex(at + 1), hex(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push((high * 16 + low) as u8);
-                at += 2;
-            }
-            (b'+', ..) => out.push(b' '),
-            _ => out.push(*byte),
-        }
-        at += 1;
-    }
-    String::from_utf8_lossy(&out).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    #[test]
-    fn forms_are_read_as_browsers_send_them() {
-        let form = Form::parse("a=1+2&b=%C3%BC%3D&c&=x&a=3&bad=%zz%");
-        assert_eq!(["a", "b", "c", "bad", "d"].map(|name| form.get(name)), ["1 2", "ü=", "", "%zz%", ""]);
-    }
 
     proptest! {
         #[test]

@@ -3,6 +3,7 @@
 //! [`Console::answer`] takes plain data and gives plain data: the server brings both over the wire. Nothing here knows the
 //! stack, so nothing here can touch traffic.
 
+mod chain;
 mod charts;
 mod event;
 mod events;
@@ -22,6 +23,9 @@ use crate::diagnostic::Diagnostic;
 use crate::limits::CONSOLE_ANSWERS_MAX;
 use crate::policy::Policy;
 use crate::search::{Asked, Library, Question, Snapshot};
+use crate::ship::Board;
+use crate::upstream::BackendNow;
+use chain::Chain;
 use form::Form;
 use http::{Method, StatusCode};
 use login::{Denied, Login};
@@ -83,6 +87,8 @@ pub struct Console {
     reviews: Reviews,
     sessions: Sessions,
     trail: Trail,
+    receivers: Board,
+    chain: Chain,
     answering: AtomicUsize,
     /// What follows the policy; replaced when that is.
     current: Mutex<Option<Arc<Current>>>,
@@ -94,9 +100,13 @@ impl std::fmt::Debug for Console {
     }
 }
 
+/// Tells how the connections to the backends stand.
+pub type BackendsNow = Box<dyn Fn() -> Vec<BackendNow> + Send + Sync>;
+
 struct Current {
     policy: Arc<Policy>,
     login: Login,
+    backends: BackendsNow,
 }
 
 /// A page asked for by somebody who is logged in.
@@ -105,6 +115,7 @@ struct Visit<'v> {
     form: Form,
     session: Session,
     policy: &'v Policy,
+    backends: &'v BackendsNow,
     console: &'v Console,
 }
 
@@ -127,13 +138,15 @@ impl From<io::Error> for Trouble {
 impl Console {
     /// The console over a trail and its index, for nobody yet: see [`Console::renew`]. `None` where the system gives no
     /// randomness.
-    pub fn new(policy: &Policy, trail: Trail) -> Option<Self> {
+    pub fn new(policy: &Policy, trail: Trail, receivers: Board) -> Option<Self> {
         let audit = &policy.audit;
         Some(Self {
             library: Library::new(&audit.directory, Some(&audit.index_directory)),
             reviews: Reviews::new(audit.directory.join(REVIEWS_FILE)),
             sessions: Sessions::new()?,
             trail,
+            receivers,
+            chain: Chain::new(audit),
             answering: AtomicUsize::new(0),
             current: Mutex::default(),
         })
@@ -147,13 +160,23 @@ impl Console {
         policy.admin.as_ref().and_then(|admin| admin.console.clone()).map_or(Ok(()), |settings| Login::new(settings).map(drop))
     }
 
-    /// Follows a policy. Sessions go on for those who may still be here.
+    /// Checks now and then whether the trail is whole, until [`Console::stop`]. Takes a thread.
+    pub fn watch_chain(&self) {
+        self.chain.run();
+    }
+
+    /// Ends [`Console::watch_chain`].
+    pub fn stop(&self) {
+        self.chain.stop();
+    }
+
+    /// Follows a policy, whose backends' connections `backends` tells. Sessions go on for those who may still be here.
     ///
     /// # Errors
     /// As [`Console::check`]; then nothing has changed.
-    pub fn renew(&self, policy: &Arc<Policy>) -> Result<(), Vec<Diagnostic>> {
+    pub fn renew(&self, policy: &Arc<Policy>, backends: BackendsNow) -> Result<(), Vec<Diagnostic>> {
         let settings = policy.admin.as_ref().and_then(|admin| admin.console.clone());
-        let fresh = settings.map(Login::new).transpose()?.map(|login| Arc::new(Current { policy: Arc::clone(policy), login }));
+        let fresh = settings.map(Login::new).transpose()?.map(|login| Arc::new(Current { policy: Arc::clone(policy), login, backends }));
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
@@ -187,7 +210,7 @@ impl Console {
             return with(plain(StatusCode::SERVICE_UNAVAILABLE, "too many questions at once\n"), "retry-after", "1");
         }
         let form = Form::parse(if changes { &request.body } else { &request.query });
-        let visit = Visit { request, form, session, policy: &current.policy, console: self };
+        let visit = Visit { request, form, session, policy: &current.policy, backends: &current.backends, console: self };
         let response = if changes { visit.change() } else { visit.page() };
         self.answering.fetch_sub(1, Relaxed);
         response
@@ -270,6 +293,11 @@ impl Visit<'_> {
                 with(see_other("/login"), "set-cookie", &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Strict; Max-Age=0"))
             }
             "/review" => self.review(),
+            "/verify" => {
+                tracing::info!(user = self.session.user, "asked for a check of the whole audit trail");
+                self.console.chain.want();
+                see_other("/state#chain")
+            }
             _ => plain(StatusCode::NOT_FOUND, "not found\n"),
         }
     }

@@ -36,7 +36,7 @@ pub(super) fn page(visit: &Visit) -> Result<Page, Trouble> {
             @for ((field, name), top) in fields.iter().zip(&tops) { (top::list(&asked, *field, name, top)) }
             (state::certificates(visit))
             (state::backends(visit, &snapshot)?)
-            (state::trail(visit, &snapshot))
+            (state::trail(visit, &snapshot, false))
         }
     };
     Ok(Page { title: "Overview", place: "/", content })

@@ -173,8 +173,9 @@ pub(super) fn question(path: &str, asked: &Asked) -> Markup {
             }
         }
     };
-    let layers = ["wire", "door", "basic_auth", "ntlm_block", "rate_limit", "inspection", "forwarding", "audit", "server"];
-    let actions = ["allow", "deny", "challenge", "redirect", "mask", "abort"];
+    let layers =
+        ["wire", "door", "basic_auth", "ntlm_block", "rate_limit", "account_requests", "inspection", "forwarding", "audit", "server"];
+    let actions = ["allow", "deny", "challenge", "redirect", "mask", "answer", "abort"];
     html! {
         form.question role="search" aria-label="Which records" method="get" action=(path) {
             div.fields {

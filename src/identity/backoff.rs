@@ -2,7 +2,7 @@
 
 use crate::limits::{BACKOFF_KEYS_MAX, BACKOFF_MEMORY, USER_DELAY_MAX, USER_DELAY_MIN, USER_FAILURES_BEFORE_DELAY};
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -71,12 +71,50 @@ impl Table {
     }
 }
 
+/// Things done per key and period: a period's worth may come at once, after that they must keep to the rate.
+pub struct Allowances {
+    hasher: RandomState,
+    table: Table,
+}
+
+impl Default for Allowances {
+    fn default() -> Self {
+        Self { hasher: RandomState::new(), table: Table::new(BACKOFF_KEYS_MAX) }
+    }
+}
+
+impl Allowances {
+    /// Counts one thing done by `key`, of `count` in a `period`.
+    ///
+    /// # Errors
+    /// Seconds to wait, over the rate; then nothing was counted.
+    pub fn take(&self, key: impl Hash, count: u32, period: Duration, now: Instant) -> Result<(), u64> {
+        let interval = period / count.max(1);
+        self.table.update(self.hasher.hash_one(key), now, |entry| {
+            // `until` is the moment at which the account would be empty again.
+            let next = entry.until.max(now) + interval;
+            if next > now + period + Duration::from_millis(1) {
+                return Err(seconds(next - now - period));
+            }
+            entry.until = next;
+            entry.last = now;
+            Ok(())
+        })
+    }
+}
+
+impl std::fmt::Debug for Allowances {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Allowances")
+    }
+}
+
 /// All counters of layer 1.
 pub struct Backoff {
     hasher: RandomState,
     pairs: Table,
     users: Table,
-    strangers: Table,
+    strangers: Allowances,
 }
 
 fn seconds(wait: Duration) -> u64 {
@@ -93,7 +131,7 @@ impl Backoff {
     /// Nobody has failed yet.
     pub fn new() -> Self {
         let table = || Table::new(BACKOFF_KEYS_MAX);
-        Self { hasher: RandomState::new(), pairs: table(), users: table(), strangers: table() }
+        Self { hasher: RandomState::new(), pairs: table(), users: table(), strangers: Allowances::default() }
     }
 
     fn pair(&self, user: &[u8], address: IpAddr) -> u64 {
@@ -145,18 +183,7 @@ impl Backoff {
     /// # Errors
     /// Seconds to wait, over the rate.
     pub fn stranger(&self, address: IpAddr, per_minute: u32, now: Instant) -> Result<(), u64> {
-        let minute = Duration::from_secs(60);
-        let interval = minute / per_minute.max(1);
-        self.strangers.update(self.hasher.hash_one(network(address)), now, |entry| {
-            // `until` is the moment at which the account would be empty again.
-            let next = entry.until.max(now) + interval;
-            if next > now + minute + Duration::from_millis(1) {
-                return Err(seconds(next - now - minute));
-            }
-            entry.until = next;
-            entry.last = now;
-            Ok(())
-        })
+        self.strangers.take(network(address), per_minute, Duration::from_secs(60), now)
     }
 }
 

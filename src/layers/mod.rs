@@ -1,5 +1,6 @@
 //! The layers, in the order in which `stack` walks them. No layer knows another.
 
+pub mod account_requests;
 pub mod audit_wrap;
 pub mod basic_auth;
 pub mod door;

@@ -140,7 +140,7 @@ impl RateLimit {
     /// The limiters of a policy, one per distinct setting.
     pub fn new(policy: &Policy) -> Self {
         let mut settings: Vec<&Arc<RateSettings>> =
-            policy.sites.iter().flat_map(|s| s.maps.iter().chain([&s.unmapped])).filter_map(|m| m.rate.as_ref()).collect();
+            policy.sites.iter().flat_map(|site| site.every_map()).filter_map(|m| m.rate.as_ref()).collect();
         settings.sort_by_key(|s| s.index);
         settings.dedup_by_key(|s| s.index);
         let clock = DefaultClock::default();

@@ -3,12 +3,14 @@
 pub mod file;
 pub mod require;
 mod rules;
+pub mod ship;
 
 pub use file::{Loaded, load, parse};
 pub use require::Require;
 pub use rules::{CrsFiles, Exclusion, Expiry, Marked, RuleChoice};
 
 use crate::audit::JsonPath;
+use crate::head::Name;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -123,9 +125,9 @@ pub struct Audit {
     pub flood_records_per_second: Option<u32>,
     /// Refuse requests when the trail cannot write (the default), or serve and count the gap.
     pub on_failure: OnAuditFailure,
-    /// Names of parameters whose values are redacted, lower case.
+    /// Names of parameters whose values are redacted beside the built-in ones, lower case.
     pub redact_parameters: Vec<String>,
-    /// Names of headers whose values are redacted, lower case; Authorization and cookies always are.
+    /// Names of headers whose values are redacted beside the built-in ones, lower case.
     pub redact_headers: Vec<String>,
     /// Paths in JSON texts whose values are redacted.
     pub redact_json_paths: Vec<JsonPath>,
@@ -133,6 +135,8 @@ pub struct Audit {
     pub dangerously_record_parameters: Vec<String>,
     /// Write unknown user names plain instead of as a keyed hash.
     pub dangerously_record_unknown_users: bool,
+    /// Who gets the records as they are written.
+    pub ship: Vec<ship::Ship>,
 }
 
 /// When audit records are forced to the disk.
@@ -274,9 +278,16 @@ pub struct Site {
     pub maps: Vec<Arc<Map>>,
     /// What holds for paths outside all maps: require (401 before 404), realm.
     pub unmapped: Arc<Map>,
+    /// The one path on which people without an account may ask for one; `None` where the policy does not say so.
+    pub account_page: Option<Arc<Map>>,
 }
 
 impl Site {
+    /// Everything that a request of the site can be decided by.
+    pub fn every_map(&self) -> impl Iterator<Item = &Arc<Map>> {
+        self.maps.iter().chain([&self.unmapped]).chain(&self.account_page)
+    }
+
     /// Whether clients are offered HTTP/1.1 only: a map lets NTLM or Negotiate through, which belong to a connection whose
     /// requests follow one another.
     pub fn http1_only(&self) -> bool {
@@ -360,6 +371,27 @@ pub struct Map {
     pub total_timeout: Option<Duration>,
     /// Silence between bytes on this map; overrides the backend's.
     pub between_bytes_timeout: Option<Duration>,
+    /// On a site's `account_page`: what is asked there. It has no backend.
+    pub account_requests: Option<Arc<AccountSettings>>,
+}
+
+/// `[site.account_requests]`: who may ask for an account, how often, and who waits how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountSettings {
+    /// The password file that approved people go into.
+    pub users: PathBuf,
+    /// The group file.
+    pub groups: Option<PathBuf>,
+    /// Fewest characters of a password.
+    pub password_characters_min: usize,
+    /// Requests from one address in an hour.
+    pub requests_per_address_per_hour: u32,
+    /// Requests of the site in an hour.
+    pub requests_per_hour: u32,
+    /// Requests that wait.
+    pub waiting_max: usize,
+    /// Age at which a request that nobody answered is forgotten.
+    pub expires: Duration,
 }
 
 /// Layer 1 of a map.
@@ -521,8 +553,8 @@ pub enum OverLimit {
 pub struct MaskSettings {
     /// Backend statuses replaced by our page: true at `status - 400`.
     pub statuses: Box<[bool; 200]>,
-    /// Further response headers removed, lower case, beside the built-in list.
-    pub remove_headers: Vec<String>,
+    /// Further response headers removed, beside the built-in list.
+    pub remove_headers: Vec<Name>,
 }
 
 impl MaskSettings {

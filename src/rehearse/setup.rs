@@ -143,6 +143,7 @@ fn login(folder: &Folder, user: &str) -> io::Result<(PathBuf, String)> {
 /// Turns every backend into the scripted one, and takes out what would touch or depend on the world outside.
 fn change(policy: &mut Policy, backend: SocketAddr, folder: &Path, users: Option<&Path>) {
     policy.audit.directory = folder.join("audit");
+    policy.audit.state_directory = folder.join("audit-state");
     policy.audit.retention_days = None;
     for named in &mut policy.backends {
         let member = |member: &Member| Member { tls: None, port: backend.port(), address: Some(backend.ip()), ..member.clone() };
@@ -152,7 +153,7 @@ fn change(policy: &mut Policy, backend: SocketAddr, folder: &Path, users: Option
     }
     for site in &mut policy.sites {
         let Some(site) = Arc::get_mut(site) else { continue };
-        for map in site.maps.iter_mut().chain([&mut site.unmapped]) {
+        for map in site.maps.iter_mut().chain([&mut site.unmapped]).chain(&mut site.account_page) {
             let Some(map) = Arc::get_mut(map) else { continue };
             // A run of tests comes faster than any person; limits have tests of their own.
             map.rate = None;

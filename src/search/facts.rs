@@ -254,6 +254,19 @@ struct Timing {
     total_us: Option<u64>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Account<'a> {
+    #[serde(borrow)]
+    answer: Cow<'a, str>,
+    #[serde(borrow)]
+    by: Cow<'a, str>,
+    #[serde(borrow)]
+    user: Cow<'a, str>,
+    #[serde(borrow)]
+    groups: Vec<Text<'a>>,
+}
+
 /// The facts of one record.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -277,6 +290,8 @@ pub struct Facts<'a> {
     #[serde(borrow)]
     upstream: Upstream<'a>,
     timing: Timing,
+    #[serde(borrow)]
+    account: Account<'a>,
     #[serde(borrow)]
     site: Cow<'a, str>,
     #[serde(borrow)]
@@ -339,6 +354,7 @@ impl<'a> Facts<'a> {
         };
         match field {
             Field::User if self.user.name.is_empty() && !self.user.hash.is_empty() => some(&format!("#{}", self.user.hash)),
+            Field::User if self.user.name.is_empty() => some(&self.account.user),
             Field::User => some(&self.user.name),
             Field::Address => some(&self.source.ip),
             Field::Peer if self.source.peer_ip == self.source.ip => {}
@@ -353,6 +369,7 @@ impl<'a> Facts<'a> {
             Field::Status => some(&self.status().to_string()),
             Field::Layer => some(&self.decision.layer),
             Field::Action => some(&self.decision.action),
+            Field::Reason if self.decision.reason.is_empty() => some(&self.account.answer),
             Field::Reason => some(&self.decision.reason),
             Field::Decision if self.decision.layer.is_empty() => some(&self.decision.action),
             Field::Decision => some(&format!("{} {}", self.decision.layer, self.decision.action)),
@@ -419,13 +436,16 @@ impl<'a> Facts<'a> {
             &self.upstream.backend,
             &self.upstream.address,
             &self.upstream.error,
+            &self.account.answer,
+            &self.account.by,
+            &self.account.user,
         ] {
             push(one);
         }
         if self.source.peer_ip != self.source.ip {
             push(&self.source.peer_ip);
         }
-        for one in self.user.groups.iter().chain(&self.notes).chain(&self.integrated_auth_removed) {
+        for one in self.user.groups.iter().chain(&self.account.groups).chain(&self.notes).chain(&self.integrated_auth_removed) {
             push(&one.0);
         }
         for (name, values) in &self.http.request.headers.0 {

@@ -92,6 +92,18 @@ impl Target {
         Some(Target { variable: text.variable, counted: text.counted, selector })
     }
 
+    /// Warns of the name that a member of a JSON body has in ModSecurity 3 and Coraza: here nothing is called so.
+    pub(crate) fn warn_of_prefix(text: &TargetText, problems: &mut Vec<Problem>) {
+        let parameters = [Variable::Args, Variable::ArgsPost, Variable::ArgsNames, Variable::ArgsPostNames];
+        let Some(SelectorText::Name(name)) = text.selector.as_ref().filter(|_| parameters.contains(&text.variable)) else { return };
+        let prefix = name.as_str().get(..5).filter(|start| start.eq_ignore_ascii_case("json."));
+        if prefix.is_some() {
+            let problem =
+                Problem::warning(text.span, "members of JSON bodies have no `json.` before their names here, as in ModSecurity 2");
+            problems.push(problem.help(format!("write `{}:{}`", text.variable.name(), name.as_str().get(5..).unwrap_or_default())));
+        }
+    }
+
     /// The name of a count, as the rule spells it: `&ARGS:a`.
     pub(crate) fn counted_name(&self) -> Bytes {
         let name = self.variable.name();

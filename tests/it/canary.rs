@@ -63,6 +63,8 @@ members = ["http://{backend}"]
 [[site]]
 names = ["app.test"]
 https = "either"
+[site.account_requests]
+requests_per_address_per_hour = 1
 [[site.map]]
 path = "/"
 to = "app/"
@@ -114,7 +116,32 @@ fn requests() -> Vec<String> {
     post("application/x-www-form-urlencoded", format!("remark={}", secret(16)));
     post("application/json", format!(r#"{{"user":{{"memos":[{{"text":"{}"}}]}}}}"#, secret(17)));
     post("application/json", format!(r#"{{"client_secret":"{}"}}"#, secret(18)));
+    // Passwords of people who ask for an account: without a token, and in [`account_forms`] with one.
+    out.push(account_form("", "", &format!("token=x&name=Ann&user=ann&password={0}&password_again={0}", secret(19))));
     out
+}
+
+fn account_form(headers: &str, token: &str, form: &str) -> String {
+    let body = format!("token={token}&{form}");
+    format!(
+        "POST /.portcullis/account HTTP/1.1\r\nHost: app.test\r\nContent-Type: application/x-www-form-urlencoded\r\n{headers}\
+         Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+/// The page's form sent back: with a mistake, without one, and once too often.
+fn account_forms(page: &str) -> Vec<String> {
+    let cookie = page.lines().find_map(|line| line.strip_prefix("set-cookie: ")).unwrap_or_else(|| panic!("no cookie: {page}"));
+    let cookie = format!("Cookie: {}\r\n", cookie.split(';').next().unwrap());
+    let at = page.find("name=\"token\" value=\"").unwrap();
+    let token = page[at..].split('"').nth(3).unwrap();
+    [20, 21, 22]
+        .map(|n| {
+            let again = if n == 20 { "another" } else { "" };
+            account_form(&cookie, token, &format!("name=Ann&user=ann&password={CANARY}+and+{n}&password_again={CANARY}+and+{n}{again}"))
+        })
+        .into()
 }
 
 /// Every file below a folder that holds the canary, with the place.
@@ -163,6 +190,15 @@ fn planted_passwords_are_in_nothing_that_is_written() {
     for request in &requests {
         answers += &ask(public, request);
     }
+    let page = ask(public, "GET /.portcullis/account HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n");
+    let forms = account_forms(&page);
+    let statuses: Vec<String> =
+        forms.iter().map(|form| ask(public, form)).inspect(|answer| answers += answer).map(|a| a[9..12].to_owned()).collect();
+    assert_eq!(statuses, ["422", "303", "429"]);
+    let waiting = portcullis(folder.path(), &["auth", "requests", "-c", "gateway.toml"], "");
+    assert!(waiting.code == 0 && waiting.stdout.contains("ann"), "{}{}", waiting.stdout, waiting.stderr);
+    answers += &waiting.stdout;
+    let asked = requests.len() + 1 + forms.len();
     for path in ["/metrics", "/healthz", "/readyz"] {
         answers += &ask(admin, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
     }
@@ -184,7 +220,7 @@ fn planted_passwords_are_in_nothing_that_is_written() {
     });
     let count = |name: &str| verified[name].as_u64().unwrap();
     assert_eq!(verified["whole"], true, "{verified}");
-    assert_eq!(count("requests") + count("merged"), requests.len() as u64, "{verified}");
+    assert_eq!(count("requests") + count("merged"), asked as u64, "{verified}");
     assert!(count("merged") > 0 && count("lost") == 0, "{verified}");
     let rules: String =
         fs::read_dir(folder.path().join("audit")).unwrap().map(|e| fs::read_to_string(e.unwrap().path()).unwrap()).collect();

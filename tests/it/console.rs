@@ -230,3 +230,83 @@ fn somebody_who_is_removed_or_has_a_new_password_is_out_at_once() {
         assert_eq!(fetch(admin, "/", &cookie).await.status, 303);
     });
 }
+
+/// The page of the state, once it says something.
+async fn state(admin: SocketAddr, cookie: &str, part: &str) -> String {
+    let until = std::time::Instant::now() + crate::gateway::PATIENCE;
+    loop {
+        let page = fetch(admin, "/state", cookie).await.text().to_owned();
+        if page.contains(part) {
+            return page;
+        }
+        assert!(std::time::Instant::now() < until, "no {part} in {page}");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[test]
+fn the_state_says_up_to_where_the_trail_is_whole_and_where_it_is_not() {
+    run(async {
+        let (gate, admin, _backend) = gate().await;
+        let cookie = login(admin).await;
+        // The first check comes by itself.
+        let page = state(admin, &cookie, "whole</span> up to record").await;
+        let with = format!("Cookie: {cookie}\r\n");
+        assert_eq!(ask(gate.plain, get("/calm", "")).await.status, 200);
+        gate.record("/calm").await;
+        assert_eq!(post(admin, "/verify", &with, "token=0").await.status, 403);
+        let check = format!("token={}", field(&page, "token"));
+        let last = gate.records().last().unwrap()["event"]["sequence"].as_u64().unwrap();
+        assert_eq!(post(admin, "/verify", &with, &check).await.header("location"), "/state#chain");
+        let up_to = |page: &str| -> u64 {
+            let at = page.find("up to record ").unwrap() + 13;
+            page[at..].split(',').next().unwrap().replace('\u{202f}', "").parse().unwrap()
+        };
+        let mut checked = up_to(&page);
+        while checked < last {
+            checked = up_to(&state(admin, &cookie, "whole</span> up to record").await);
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        // Somebody changes a record in its place.
+        let files = std::fs::read_dir(gate.file("audit")).unwrap().map(|entry| entry.unwrap().path());
+        let path = files.into_iter().find(|path| path.extension().is_some_and(|ending| ending == "jsonl")).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let at = text.find("/calm").unwrap();
+        let line = text[..at].matches('\n').count() + 1;
+        use std::os::unix::fs::FileExt as _;
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().write_all_at(b"/cold", at as u64).unwrap();
+        assert_eq!(post(admin, "/verify", &with, &check).await.status, 303);
+        let page = state(admin, &cookie, "not whole</span>").await;
+        assert!(page.contains(&format!("{}:{line}", path.file_name().unwrap().to_str().unwrap())), "{page}");
+        assert!(page.contains("this record was changed"), "{page}");
+        assert!(fetch(admin, "/", &cookie).await.text().contains("not whole</span>"), "the first page says so too");
+    });
+}
+
+#[test]
+fn the_state_says_how_the_connections_to_backends_stand() {
+    run(async {
+        let backend = Backend::start(|_| ok("the application")).await;
+        let dead = "[[backend]]\nname = \"dead\"\nmembers = [\"http://127.0.0.1:9\"]\n";
+        let maps = "[[site.map]]\npath = \"/dead\"\nto = \"dead/\"\n".replace("dead/\"", "dead\"");
+        let gate = Gate::start(&format!("{ADMIN}[inspection]\nmode = \"off\"\n{dead}{}{maps}", open_site(backend.address, "")));
+        let admin = gate.gateway().admin_address().unwrap();
+        let cookie = login(admin).await;
+        assert_eq!(ask(gate.plain, get("/", "")).await.status, 200);
+        let page = loop {
+            assert_eq!(ask(gate.plain, get("/dead", "")).await.status, 502);
+            // What is known of a failed connection is forgotten after two seconds, which a loaded machine may need for a page.
+            let page = fetch(admin, "/state", &cookie).await;
+            if page.text().contains("cannot be connected to") {
+                break page;
+            }
+        };
+        let row = |name: &str| {
+            let at = page.text().find(&format!(">{name}</a>")).unwrap_or_else(|| panic!("no {name}: {}", page.text()));
+            page.text()[at..].split("</tr>").next().unwrap().to_owned()
+        };
+        assert!(row("dead").contains("state bad\">cannot be connected to"), "{}", row("dead"));
+        let app = row("app");
+        assert!(!app.contains("cannot be") && app.contains(&format!("{}: 1 connection, 1 idle", backend.address)), "{app}");
+    });
+}

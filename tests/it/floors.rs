@@ -11,6 +11,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("limits", 0),
     ("diagnostic", 0),
     ("head", 0),
+    ("form", 0),
     ("message", 1),
     ("wire", 2),
     ("identity", 2),
@@ -21,6 +22,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("log", 4),
     ("evidence", 4),
     ("tls", 4),
+    ("ship", 5),
     ("upstream", 5),
     ("console", 6),
     ("layers/door", 6),
@@ -28,6 +30,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("layers/ntlm_block", 6),
     ("layers/rate_limit", 6),
     ("layers/inspection", 6),
+    ("layers/account_requests", 6),
     ("layers/forwarding", 6),
     ("layers/error_mask", 6),
     ("layers/audit_wrap", 6),
@@ -42,7 +45,7 @@ const FLOORS: &[(&str, u32)] = &[
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("rustls", &["tls", "upstream", "server"]),
     ("tokio_rustls", &["tls", "upstream", "server"]),
-    ("hyper", &["message", "server", "upstream", "rehearse", "cli"]),
+    ("hyper", &["message", "server", "upstream", "ship", "rehearse", "cli"]),
     ("seclang", &["policy", "layers/inspection", "rehearse"]),
 ];
 

@@ -18,6 +18,8 @@ const PROGRAM: &str = "/usr/sbin/apache2";
 const MODULES: &str = "/usr/lib/apache2/modules";
 /// The code page that `t:urlDecodeUni` maps by, as Debian installs it.
 const UNICODE_MAP: &str = "/etc/modsecurity/unicode.mapping";
+/// Steps a pattern may take, as the recommended configuration has it. It holds for the rules that are loaded behind it.
+const PCRE_STEPS: u32 = 100_000;
 /// Requests under way at once.
 const LANES: usize = 6;
 /// How long Apache may take for an answer; a request whose body is shorter than announced gets none before that.
@@ -226,10 +228,10 @@ fn configuration(root: &Path, address: SocketAddr, backend: SocketAddr, rules: &
          LogLevel crit\nKeepAlive Off\nDefaultRuntimeDir {root}\nUser www-data\nGroup www-data\n\
          ThreadsPerChild 16\nMaxRequestWorkers 16\nStartServers 1\nServerLimit 1\nTimeout 6\n\
          AllowEncodedSlashes NoDecode\nProxyPreserveHost On\nProxyPass / http://{backend}/ nocanon\n\
+         SecPcreMatchLimit {PCRE_STEPS}\nSecPcreMatchLimitRecursion {PCRE_STEPS}\n\
          {rules}\n\
-         SecUnicodeMapFile {UNICODE_MAP} 20127\nSecTmpDir {root}\nSecDataDir {root}\nSecPcreMatchLimit 500000\n\
-         SecPcreMatchLimitRecursion 500000\n\
-         SecAuditEngine On\nSecAuditLogParts AHZ\nSecAuditLogType Serial\nSecAuditLogFormat JSON\nSecAuditLog {root}/audit.log\n"
+         SecUnicodeMapFile {UNICODE_MAP} 20127\nSecTmpDir {root}\nSecDataDir {root}\nSecAuditEngine On\n\
+         SecAuditLogParts AHZ\nSecAuditLogType Serial\nSecAuditLogFormat JSON\nSecAuditLog {root}/audit.log\n"
     )
 }
 

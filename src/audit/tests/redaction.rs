@@ -55,9 +55,9 @@ fn values_at_configured_json_paths_are_in_no_field() {
     };
     record.rules = vec![
         rule("REQUEST_BODY", &body),
-        rule("ARGS:json.user.note", SECRET),
-        rule("ARGS:json.cards.0.label", &format!("{SECRET}2")),
-        rule("ARGS:json.note", "kept"),
+        rule("ARGS:user.note", SECRET),
+        rule("ARGS:cards.0.label", &format!("{SECRET}2")),
+        rule("ARGS:note", "kept"),
         rule("TX:1", SECRET),
     ];
     let text = line_by(&record, &redactor);
@@ -78,4 +78,27 @@ fn built_in_parameters_are_shown_only_where_the_policy_says_so() {
     let text = line_by(&record, &shown);
     assert_eq!(valid(&text)["url"]["query"], format!("session.note={SECRET}&code=[redacted]&page=2"));
     assert!(Redactor::is_recordable("session") && !Redactor::is_recordable("password") && !Redactor::is_recordable("page"));
+}
+
+#[test]
+fn the_built_in_names_are_known_without_a_policy() {
+    let redactor = Redactor::new([], [], false).unwrap();
+    for name in [
+        "access_token",
+        "apikey",
+        "client_secret",
+        "creditcard",
+        "csrf_token",
+        "id_token",
+        "jwt",
+        "old_password",
+        "pwd",
+        "SAMLResponse",
+        "ssn",
+    ] {
+        assert!(redactor.secret_name(name.as_bytes()), "{name}");
+    }
+    for name in ["Authorization", "cookie", "X-Api-Key", "x-auth-token", "x-csrf-token", "x-xsrf-token"] {
+        assert!(redactor.secret_header(name), "{name}");
+    }
 }

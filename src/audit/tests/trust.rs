@@ -1,6 +1,6 @@
 //! Whether a trail can be trusted: whatever is changed, removed, put elsewhere or cut off is found, and nothing else is.
 
-use super::super::verify::{Evidence, Heads, Report, verify};
+use super::super::verify::{Evidence, Heads, Point, Report, verify, verify_from};
 use super::super::{Position, key::VerifyingKey};
 use super::*;
 
@@ -55,6 +55,52 @@ fn a_trail_that_nobody_touched_is_whole() {
     assert_eq!(report.heads, report.signed, "every signed line has its copy");
     assert!(report.signed >= 4 && report.notes.is_empty(), "{report:?}");
     assert!(bench.evidence().position.is_some_and(|position| position.sequence == report.last));
+}
+
+/// A check of what follows a point.
+fn checked_from(bench: &Bench, evidence: &Evidence, from: Option<&Point>) -> (Report, Option<Point>) {
+    verify_from(&bench.directory(), evidence, from, |_| true).unwrap().unwrap()
+}
+
+#[test]
+fn a_check_goes_on_where_the_last_one_ended() {
+    let bench = small();
+    let (report, point) = checked_from(&bench, &bench.evidence(), None);
+    let point = point.unwrap();
+    assert_eq!((report.bad, point.sequence), (None, report.last));
+    let (again, same) = checked_from(&bench, &bench.evidence(), Some(&point));
+    assert_eq!((again.bad, again.lines, again.last, same.as_ref()), (None, 0, point.sequence, Some(&point)), "nothing is new");
+    let before = bench.files();
+    let trail = Trail::open(bench.signed_settings()).unwrap();
+    trail.write(&minimal());
+    trail.reopen();
+    trail.write(&minimal());
+    assert!(trail.stop());
+    let evidence = bench.evidence();
+    let (more, later) = checked_from(&bench, &evidence, Some(&point));
+    assert_eq!((more.bad, more.lines, more.requests), (None, bench.verified().lines - report.lines, 2));
+    assert_eq!(later.as_ref().map(|point| point.sequence), Some(bench.verified().last));
+    // Whatever is new and was changed, removed or cut is found; so is a cut that takes the record with which the last check ended.
+    let known = before.last().unwrap();
+    for path in bench.files().into_iter().filter(|path| path >= known) {
+        let whole = fs::read(&path).unwrap();
+        let last_line = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        for at in (0..whole.len()).step_by(7) {
+            let mut changed = whole.clone();
+            changed[at] ^= 1;
+            fs::write(&path, &changed).unwrap();
+            let (report, reached) = checked_from(&bench, &evidence, Some(&point));
+            let was_checked = path == *known && at < last_line;
+            assert!(was_checked || (report.bad.is_some() && reached.is_none()), "byte {at} of {}", path.display());
+            fs::write(&path, &whole[..at]).unwrap();
+            assert!(checked_from(&bench, &evidence, Some(&point)).0.bad.is_some(), "{} cut to {at}", path.display());
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(path == *known || checked_from(&bench, &evidence, Some(&point)).0.bad.is_some(), "{} removed", path.display());
+        fs::write(&path, &whole).unwrap();
+    }
+    assert_eq!(checked_from(&bench, &evidence, Some(&point)).0.bad, None);
+    assert_eq!(verify_from(&bench.directory(), &evidence, None, |_| false).unwrap(), None, "ended early");
 }
 
 #[test]

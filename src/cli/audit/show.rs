@@ -18,6 +18,9 @@ const LAYERS: [(&str, &str, &str); 6] = [
 /// Writes the story.
 pub(super) fn story(value: &Value, colour: bool, out: &mut dyn Write) -> io::Result<()> {
     let (on, off) = paint(value, colour);
+    if value["account"].is_object() {
+        return account(value, out);
+    }
     let line = |out: &mut dyn Write, name: &str, what: &str| if what.is_empty() { Ok(()) } else { writeln!(out, "  {name:<18} {what}") };
     writeln!(
         out,
@@ -98,6 +101,25 @@ pub(super) fn story(value: &Value, colour: bool, out: &mut dyn Write) -> io::Res
     }
     line(out, "notes", &words(&value["notes"]))?;
     line(out, "cut fields", &words(&value["truncated"]))?;
+    writeln!(out)
+}
+
+/// What became of an account request.
+fn account(value: &Value, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "account {}  {}", text(value, "/event/id"), text(value, "/account/answer"))?;
+    let groups = words(&value["account"]["groups"]);
+    for (name, what) in [
+        ("time", text(value, "/account/decided").into_owned()),
+        ("sequence", value["event"]["sequence"].to_string()),
+        ("site", text(value, "/site").into_owned()),
+        ("user", text(value, "/account/user").into_owned()),
+        ("groups", groups),
+        ("by", text(value, "/account/by").into_owned()),
+    ] {
+        if !what.is_empty() {
+            writeln!(out, "  {name:<18} {what}")?;
+        }
+    }
     writeln!(out)
 }
 

@@ -3,9 +3,8 @@
 use super::super::Format;
 use super::{End, Place, Printer};
 use crate::audit::escape::printable;
-use crate::audit::key::VerifyingKey;
-use crate::audit::verify::{Bad, Evidence, Heads, Report, verify};
-use crate::audit::{HEADS_FILE, Position, SIGNING_KEY_FILE, read};
+use crate::audit::read;
+use crate::audit::verify::{Bad, Evidence, Report, Sources, verify};
 use crate::diagnostic::Diagnostic;
 use serde_json::{Value, json};
 use std::io::{self, IsTerminal as _, Write};
@@ -31,9 +30,7 @@ pub(crate) struct VerifyCommand {
 /// Where things are.
 struct Paths {
     directory: PathBuf,
-    state: PathBuf,
-    keys: Vec<PathBuf>,
-    heads: Vec<PathBuf>,
+    sources: Sources,
 }
 
 impl VerifyCommand {
@@ -49,20 +46,14 @@ impl VerifyCommand {
                 (audit.directory, audit.state_directory, audit.signing_key, audit.heads_file)
             }
         };
-        let key = key.unwrap_or_else(|| state.join(SIGNING_KEY_FILE));
-        let heads = heads.unwrap_or_else(|| state.join(HEADS_FILE));
-        let old = {
-            let mut name = heads.clone().into_os_string();
-            name.push(".old");
-            PathBuf::from(name)
-        };
-        let there = |paths: Vec<PathBuf>| -> Vec<PathBuf> { paths.into_iter().filter(|path| path.exists()).collect() };
-        Ok(Paths {
-            directory,
-            keys: if self.key.is_empty() { there(vec![key.with_extension("pub.pem"), key]) } else { self.key.clone() },
-            heads: if self.heads.is_empty() { there(vec![old, heads]) } else { self.heads.clone() },
-            state,
-        })
+        let mut sources = Sources::of(&state, key.as_deref(), heads.as_deref());
+        if !self.key.is_empty() {
+            sources.keys.clone_from(&self.key);
+        }
+        if !self.heads.is_empty() {
+            sources.heads.clone_from(&self.heads);
+        }
+        Ok(Paths { directory, sources })
     }
 }
 
@@ -78,22 +69,10 @@ pub(super) fn run(command: &VerifyCommand, to: &mut Printer) -> Result<bool, End
 }
 
 fn check(paths: &Paths) -> io::Result<(Report, Evidence)> {
-    // The position and the heads first: a gateway that is writing goes on meanwhile.
-    let position = Position::read(&paths.state)?;
-    let mut keys: Vec<VerifyingKey> = Vec::new();
-    for path in &paths.keys {
-        let key = VerifyingKey::open(path)?;
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
-    let mut heads = Heads::default();
-    for path in &paths.heads {
-        if let Err(bad) = heads.read(path, &keys)? {
-            return Ok((Report { bad: Some(bad), ..Report::default() }, Evidence::default()));
-        }
-    }
-    let evidence = Evidence { keys, heads, position };
+    let evidence = match Evidence::read(&paths.sources, true)? {
+        Ok(evidence) => evidence,
+        Err(bad) => return Ok((Report { bad: Some(bad), ..Report::default() }, Evidence::default())),
+    };
     let total: u64 = read::files(&paths.directory)?.iter().filter_map(|path| Some(path.metadata().ok()?.len())).sum();
     let mut progress = Progress { drawn: io::stderr().is_terminal().then(Instant::now), done: 0, total };
     let report = verify(&paths.directory, &evidence, |bytes| progress.add(bytes))?;

@@ -122,7 +122,7 @@ impl Stores {
     /// All that is wrong with any of them.
     pub(super) fn load(policy: &Policy) -> Result<(Self, Vec<Diagnostic>), Vec<Diagnostic>> {
         let (mut stores, mut told, mut failed) = (Self(Vec::new()), Vec::new(), HashSet::new());
-        for map in policy.sites.iter().flat_map(|site| site.maps.iter().chain([&site.unmapped])) {
+        for map in policy.sites.iter().flat_map(|site| site.every_map()) {
             let auth = &map.auth;
             let Some(users) = &auth.users else {
                 if auth.require.names_users() {

@@ -1,8 +1,9 @@
 //! The threads that hash passwords: few, apart from the runtimes, behind a bounded queue.
 
 use super::proven::Proof;
+use crate::identity::Hash;
 use crate::identity::backoff::network;
-use crate::identity::{Hash, password};
+use crate::identity::password::{self, HashError, NewScheme};
 use crate::limits::{HASH_QUEUE_MAX, HASH_QUEUE_PER_ADDRESS_MAX};
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
@@ -38,8 +39,19 @@ pub(super) struct Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct QueueFull;
 
+/// Where a new hash goes.
+type Made = oneshot::Sender<Result<String, HashError>>;
+
+/// What a thread is to do.
+enum Work {
+    /// Hold a password against hashes; those who wait are in [`State::waiting`].
+    Check(Check),
+    /// Make a hash of a password.
+    Make(Vec<u8>, Made),
+}
+
 struct Job {
-    check: Check,
+    work: Work,
     due: Instant,
     network: IpAddr,
 }
@@ -54,10 +66,34 @@ struct State {
     closed: bool,
 }
 
+impl State {
+    /// Whether somebody still waits for a job: nobody hashes for clients that have hung up.
+    fn is_awaited(&self, job: &Job) -> bool {
+        match &job.work {
+            Work::Check(check) => self.waiting.get(&check.proof).is_some_and(|all| all.iter().any(|tell| !tell.is_closed())),
+            Work::Make(_, tell) => !tell.is_closed(),
+        }
+    }
+
+    /// Puts a job into the queue, where it and its address's share of it have room.
+    fn enter(&mut self, work: Work, delay: Duration, network: IpAddr) -> Result<(), QueueFull> {
+        let share = self.shares.get(&network).copied().unwrap_or(0);
+        if self.jobs.len() >= HASH_QUEUE_MAX || share >= HASH_QUEUE_PER_ADDRESS_MAX {
+            return Err(QueueFull);
+        }
+        self.shares.insert(network, share + 1);
+        self.jobs.push_back(Job { work, due: Instant::now() + delay, network });
+        Ok(())
+    }
+}
+
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
+    /// What each check was held against, in the order of the checks.
+    #[cfg(test)]
+    paid: Mutex<Vec<Vec<(crate::identity::Scheme, u64)>>>,
 }
 
 impl Shared {
@@ -100,19 +136,31 @@ impl Pool {
             if let Some(others) = state.waiting.get_mut(&check.proof) {
                 others.push(tell);
             } else {
-                let share = state.shares.get(&network).copied().unwrap_or(0);
-                if state.jobs.len() >= HASH_QUEUE_MAX || share >= HASH_QUEUE_PER_ADDRESS_MAX {
-                    return Err(QueueFull);
-                }
-                state.shares.insert(network, share + 1);
-                state.waiting.insert(check.proof, vec![tell]);
-                let due = Instant::now() + check.delay;
-                state.jobs.push_back(Job { check, due, network });
+                let (proof, delay) = (check.proof, check.delay);
+                state.enter(Work::Check(check), delay, network)?;
+                state.waiting.insert(proof, vec![tell]);
                 self.0.wake.notify_one();
             }
         }
         // A worker always answers; should it be gone, nobody is let in.
         Ok(told.await.unwrap_or(Verdict { fits: false, leads: false }))
+    }
+
+    /// Makes a hash of a password that is to be somebody's.
+    ///
+    /// # Errors
+    /// Too many wait already, in all or from this address.
+    pub(super) async fn make(&self, password: Vec<u8>, address: IpAddr) -> Result<Result<String, HashError>, QueueFull> {
+        let (tell, told) = oneshot::channel();
+        self.0.lock().enter(Work::Make(password, tell), Duration::ZERO, network(address))?;
+        self.0.wake.notify_one();
+        Ok(told.await.unwrap_or(Err(HashError::Failed)))
+    }
+
+    /// What each check was held against so far.
+    #[cfg(test)]
+    pub(super) fn paid(&self) -> Vec<Vec<(crate::identity::Scheme, u64)>> {
+        self.0.paid.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -125,17 +173,44 @@ impl Drop for Pool {
 
 fn work(shared: &Shared) {
     while let Some(job) = next(shared) {
-        let fits = catch_unwind(AssertUnwindSafe(|| fits(&job.check))).unwrap_or(false);
-        let mut state = shared.lock();
-        let waiting = state.waiting.remove(&job.check.proof).unwrap_or_default();
-        give_back(&mut state, job.network);
-        drop(state);
-        // Who is still there leads: a client that hangs up must not take the counting of a failure with it.
-        let mut leads = true;
-        for tell in waiting {
-            leads &= tell.send(Verdict { fits, leads }).is_err();
+        match job.work {
+            Work::Check(check) => {
+                let fits = catch_unwind(AssertUnwindSafe(|| check_one(shared, &check))).unwrap_or(false);
+                let mut state = shared.lock();
+                let waiting = state.waiting.remove(&check.proof).unwrap_or_default();
+                give_back(&mut state, job.network);
+                drop(state);
+                // Who is still there leads: a client that hangs up must not take the counting of a failure with it.
+                let mut leads = true;
+                for tell in waiting {
+                    leads &= tell.send(Verdict { fits, leads }).is_err();
+                }
+            }
+            Work::Make(password, tell) => {
+                let made = catch_unwind(AssertUnwindSafe(|| password::hash(&password, NewScheme::Bcrypt)));
+                give_back(&mut shared.lock(), job.network);
+                // Who has hung up meanwhile gets no account.
+                let _ = tell.send(made.unwrap_or(Err(HashError::Failed)));
+            }
         }
     }
+}
+
+#[cfg(not(test))]
+fn check_one(_: &Shared, check: &Check) -> bool {
+    fits(check, password::verify)
+}
+
+/// The same, writing down what was paid.
+#[cfg(test)]
+fn check_one(shared: &Shared, check: &Check) -> bool {
+    let mut paid = Vec::new();
+    let fits = fits(check, |password, hash| {
+        paid.push((hash.scheme(), hash.cost_micros()));
+        password::verify(password, hash)
+    });
+    shared.paid.lock().unwrap_or_else(PoisonError::into_inner).push(paid);
+    fits
 }
 
 /// The first job that is due, once there is one; `None` when the pool closes.
@@ -147,11 +222,12 @@ fn next(shared: &Shared) -> Option<Job> {
         }
         let now = Instant::now();
         if let Some(job) = state.jobs.iter().position(|job| job.due <= now).and_then(|place| state.jobs.remove(place)) {
-            // Nobody hashes for clients that have hung up.
-            if state.waiting.get(&job.check.proof).is_some_and(|all| all.iter().any(|tell| !tell.is_closed())) {
+            if state.is_awaited(&job) {
                 return Some(job);
             }
-            state.waiting.remove(&job.check.proof);
+            if let Work::Check(check) = &job.work {
+                state.waiting.remove(&check.proof);
+            }
             give_back(&mut state, job.network);
             continue;
         }
@@ -173,12 +249,12 @@ fn give_back(state: &mut State, network: IpAddr) {
 }
 
 /// Failures take the time of every kind of hash in the file once, whether the user is known or not.
-fn fits(check: &Check) -> bool {
-    let fits = check.hash.as_ref().is_some_and(|hash| password::verify(&check.password, hash));
+fn fits(check: &Check, mut verify: impl FnMut(&[u8], &Hash) -> bool) -> bool {
+    let fits = check.hash.as_ref().is_some_and(|hash| verify(&check.password, hash));
     if !fits {
         let paid = |kind: &Hash| check.hash.as_ref().is_some_and(|hash| hash.costs_like(kind));
         for kind in check.kinds.iter().filter(|kind| !paid(kind)) {
-            std::hint::black_box(password::verify(&check.password, kind));
+            std::hint::black_box(verify(&check.password, kind));
         }
     }
     fits
@@ -248,6 +324,22 @@ mod tests {
             assert!(futures_util::poll!(one).is_pending());
         }
         assert_eq!(pool.check(check(255, "password", Duration::ZERO), ip(1)).await, Err(QueueFull));
+    }
+
+    #[tokio::test]
+    async fn a_new_hash_is_made_in_the_same_queue_with_the_same_shares() {
+        let pool = Pool::with_threads(1).unwrap();
+        let later = Duration::from_secs(60);
+        let mut held: Vec<_> = (0..HASH_QUEUE_PER_ADDRESS_MAX as u8).map(|i| Box::pin(pool.check(check(i, "x", later), ip(1)))).collect();
+        for one in &mut held {
+            assert!(futures_util::poll!(one).is_pending());
+        }
+        assert_eq!(pool.make(b"correct horse".to_vec(), ip(1)).await, Err(QueueFull));
+        let made = pool.make(b"correct horse".to_vec(), ip(2)).await.unwrap().unwrap();
+        let hash = Hash::parse(&made).unwrap();
+        assert!(hash.scheme() == crate::identity::Scheme::Bcrypt && password::verify(b"correct horse", &hash));
+        assert_eq!(pool.make(b"a\tb".to_vec(), ip(2)).await, Ok(Err(HashError::Control)));
+        assert_eq!(pool.0.lock().shares.len(), 1, "only what waits has a share");
     }
 
     #[tokio::test]

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::clock::Moment;
-use crate::head::RawHead;
+use crate::head::{AUTHORIZATION, CONNECTION, Name, OwnValue, Value, X_REMOTE_USER};
+use crate::identity::Scheme;
 use crate::message::{Body, EventId, Peer, TlsSession};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use http::{Method, Version};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -69,9 +69,9 @@ fn request(login: Option<&str>) -> Request {
     let peer =
         Peer { tls: Some(TlsSession::default()), ..Peer::new("192.0.2.1:1000".parse().unwrap(), "198.51.100.1:443".parse().unwrap(), 1) };
     let received = Moment::now();
-    let mut headers = HeaderMap::new();
+    let mut headers = Headers::new();
     if let Some(login) = login {
-        headers.insert(AUTHORIZATION, HeaderValue::try_from(format!("Basic {}", STANDARD.encode(login))).unwrap());
+        headers.append(&AUTHORIZATION, OwnValue::new(format!("Basic {}", STANDARD.encode(login))).unwrap().get());
     }
     Request {
         id: EventId::new(received, 1),
@@ -79,7 +79,7 @@ fn request(login: Option<&str>) -> Request {
         peer: Arc::new(peer),
         version: Version::HTTP_11,
         method: Method::GET,
-        raw: RawHead::default(),
+        raw: Arc::default(),
         target: "/".into(),
         authority: Some("app.example".into()),
         headers,
@@ -93,7 +93,7 @@ fn with(method: Method, headers: &[(&'static str, &'static str)]) -> Request {
     let mut made = request(None);
     made.method = method;
     for (name, value) in headers {
-        made.headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        made.headers.append(&Name::new(name.as_bytes()).unwrap(), Value::from_static(value));
     }
     made
 }
@@ -134,18 +134,21 @@ async fn wrong_missing_and_malformed_credentials_are_challenged_and_told_apart_i
 }
 
 #[tokio::test]
-async fn a_failure_takes_as_long_whoever_was_named() {
-    // bcrypt 5 takes milliseconds, {SHA} less than a microsecond: a shortcut would show by a factor of a thousand.
+async fn a_failure_costs_the_same_hashes_whoever_was_named() {
     let world = World::new("[\"valid-user\"]", "failures_before_backoff = 1000");
-    let mut quickest = [u64::MAX; 3];
-    for round in 0..5 {
-        for (slot, user) in ["nobody", "alice", "carol"].iter().enumerate() {
-            let (_, record) = world.login(&format!("{user}:wrong{round}"), &format!("192.0.2.{}", slot + 1)).await;
-            quickest[slot] = quickest[slot].min(record.auth.hash_micros.unwrap());
-        }
+    for (at, user) in ["nobody", "alice", "bob", "carol"].iter().enumerate() {
+        let (answer, _) = world.login(&format!("{user}:wrong"), &format!("192.0.2.{}", at + 1)).await;
+        assert_eq!(answer.unwrap_err(), Refusal::CredentialsWrong);
     }
-    let (low, high) = (*quickest.iter().min().unwrap(), *quickest.iter().max().unwrap());
-    assert!(high < low * 3, "nobody, alice ({{SHA}}), carol (bcrypt) took {quickest:?} us");
+    let mut paid = world.layer.keeper.pool.paid();
+    paid.iter_mut().for_each(|hashes| hashes.sort_by_key(|(scheme, cost)| (scheme.name(), *cost)));
+    let one_of_each_kind = [(Scheme::Apr1, 200), (Scheme::Bcrypt, 80 << 5), (Scheme::Sha1, 1)];
+    assert_eq!(paid, [one_of_each_kind; 4], "nobody, alice ({{SHA}}), bob (apr1), carol (bcrypt)");
+    // A right password pays for its own hash alone, and once.
+    for _ in 0..2 {
+        world.login("alice:password", HERE).await.0.unwrap();
+    }
+    assert_eq!(world.layer.keeper.pool.paid()[4..], [[(Scheme::Sha1, 1)]]);
 }
 
 #[tokio::test]
@@ -177,23 +180,23 @@ async fn an_open_map_passes_authorization_on_and_still_removes_identity_headers(
     let caller = world.ask(&mut asked, HERE).await.0.unwrap();
     assert!(!caller.consumed && caller.user.is_none());
     assert_eq!(asked.headers.len(), 1);
-    assert_eq!(asked.headers[AUTHORIZATION], "Bearer token");
+    assert_eq!(asked.headers.get(&AUTHORIZATION).unwrap(), "Bearer token");
 }
 
 #[tokio::test]
 async fn the_backend_sees_who_it_is_and_never_the_password() {
     let world = World::new("[\"valid-user\"]", "");
     let mut asked = request(Some("carol:password"));
-    asked.headers.append("x-remote-user", HeaderValue::from_static("root"));
-    asked.headers.append("connection", HeaderValue::from_static("x-remote-user"));
+    asked.headers.append(&X_REMOTE_USER, Value::from_static("root"));
+    asked.headers.append(&CONNECTION, Value::from_static("x-remote-user"));
     world.ask(&mut asked, HERE).await.0.unwrap();
-    let got: Vec<_> = asked.headers.iter().map(|(n, v)| (n.as_str(), v.to_str().unwrap())).collect();
+    let got: Vec<_> = asked.headers.iter().map(|(n, v)| (n, v.text().unwrap())).collect();
     assert_eq!(got, [("x-remote-user", "carol"), ("x-remote-groups", "staff,admins")]);
 
     let pass = World::new("[\"valid-user\"]", "authorization = \"pass\"");
     let mut asked = request(Some("alice:password"));
     pass.ask(&mut asked, HERE).await.0.unwrap();
-    assert!(asked.headers.contains_key(AUTHORIZATION));
+    assert!(asked.headers.contains(&AUTHORIZATION));
 }
 
 #[test]
@@ -201,7 +204,7 @@ fn replaced_credentials_go_to_the_backend_instead_of_the_clients() {
     let mut headers = request(Some("alice:password")).headers;
     let caller = Caller { consumed: true, ..anonymous("192.0.2.1".parse().unwrap(), false) };
     headers::set_outgoing(&mut headers, &caller, &crate::policy::Authorization::Replace("Basic b3duOm93bg==".into()));
-    assert_eq!(headers.get_all(AUTHORIZATION).iter().collect::<Vec<_>>(), ["Basic b3duOm93bg=="]);
+    assert_eq!(headers.get_all(&AUTHORIZATION).collect::<Vec<_>>(), ["Basic b3duOm93bg=="]);
 }
 
 #[tokio::test]
@@ -309,7 +312,7 @@ async fn a_backend_login_behind_ours_is_a_conflict() {
     let caller = caller.unwrap();
     let answer = |status: u16, challenge: &'static str| {
         let mut response = Response::new(StatusCode::from_u16(status).unwrap());
-        response.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        response.headers.append(&WWW_AUTHENTICATE, Value::from_static(challenge));
         response
     };
     let mut release = |caller: &Caller, mut response| world.layer.release(world.map(), caller, &mut response, &mut record);
@@ -391,14 +394,11 @@ fn every_mistake_of_all_files_is_told_in_one_run() {
 }
 
 #[tokio::test]
-async fn a_proven_login_costs_no_more_than_an_sha_hash_by_magnitude() {
+async fn a_proven_login_costs_no_hash() {
     let world = World::new("[\"valid-user\"]", "");
     world.login("carol:password", HERE).await.0.unwrap();
-    let started = Instant::now();
     for _ in 0..1000 {
         assert_eq!(world.login("carol:password", HERE).await.1.auth.result, "cached");
     }
-    let each = started.elapsed() / 1000;
-    // bcrypt 5 takes milliseconds; unoptimised, the look-up and all of this test's own work stay far below one.
-    assert!(each < Duration::from_micros(500), "{each:?}");
+    assert_eq!(world.layer.keeper.pool.paid().len(), 1);
 }

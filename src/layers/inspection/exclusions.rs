@@ -68,7 +68,11 @@ pub(super) fn warnings<'a>(policy: &Policy, sets: impl Iterator<Item = (&'a [usi
         let theirs = sets.iter().filter(|(wanted, _)| users.iter().any(|m| m.inspection.rule_sets == *wanted));
         let theirs: Vec<&RuleSet> = theirs.map(|(_, rules)| *rules).collect();
         found.extend(without_rules(exclusion, &theirs));
-        if let Some(path) = exclusion.path.as_ref().filter(|path| !users.iter().any(|m| m.backend.is_some() && meets(&path.value, m))) {
+        if let Some(path) = exclusion
+            .path
+            .as_ref()
+            .filter(|path| !users.iter().any(|m| (m.backend.is_some() || m.account_requests.is_some()) && meets(&path.value, m)))
+        {
             found.push(path.warning("no path that this exclusion is for lies here", "write a path inside one of the maps"));
         }
     }
@@ -108,7 +112,7 @@ fn meets(prefix: &str, map: &Map) -> bool {
 }
 
 fn maps(policy: &Policy) -> impl Iterator<Item = &Arc<Map>> {
-    policy.sites.iter().flat_map(|s| s.maps.iter().chain([&s.unmapped]))
+    policy.sites.iter().flat_map(|site| site.every_map())
 }
 
 fn engine(choice: &RuleChoice) -> Choice<'_> {

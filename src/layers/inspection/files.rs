@@ -89,7 +89,7 @@ pub fn check_rules(source: &RuleSetSource) -> Vec<Diagnostic> {
 /// # Errors
 /// Every mistake in the files.
 pub(super) fn load(policy: &Policy, wanted: &[usize]) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let maps = policy.sites.iter().flat_map(|s| s.maps.iter().chain([&s.unmapped]));
+    let maps = policy.sites.iter().flat_map(|site| site.every_map());
     let names = maps.filter(|m| m.inspection.rule_sets == wanted).flat_map(|m| &m.inspection.variables);
     let names = names.filter_map(|(name, _)| name.strip_prefix(POLICY_VARIABLE)).collect();
     compile(wanted.iter().filter_map(|i| policy.rule_sets.get(*i)), &names)

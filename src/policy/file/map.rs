@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(super) struct MapFile {
     pub(super) map: Arc<Map>,
     /// Where its path stands.
-    path: Span,
+    pub(super) path: Span,
 }
 
 /// What a map inherits from its site.
@@ -108,7 +108,14 @@ pub(super) fn unmapped(site: &Section<'_>, of_site: &OfSite<'_>) -> Map {
 }
 
 /// A map with every setting of its level; where it leads is filled in later.
-fn base(ctx: &Ctx<'_>, at: &Span, level: &Level, require: Require, of_site: &OfSite<'_>, rate: Option<Arc<RateSettings>>) -> Map {
+pub(super) fn base(
+    ctx: &Ctx<'_>,
+    at: &Span,
+    level: &Level,
+    require: Require,
+    of_site: &OfSite<'_>,
+    rate: Option<Arc<RateSettings>>,
+) -> Map {
     let f = &level.forward;
     let https = f.https.as_ref().map_or(Https::Only, |h| h.value);
     Map {
@@ -132,11 +139,12 @@ fn base(ctx: &Ctx<'_>, at: &Span, level: &Level, require: Require, of_site: &OfS
         upgrades: f.upgrades.as_ref().is_some_and(|v| v.value),
         total_timeout: f.total_timeout.as_ref().map(|v| v.value),
         between_bytes_timeout: f.between_bytes_timeout.as_ref().map(|v| v.value),
+        account_requests: None,
     }
 }
 
 /// `https` against the listeners that there are.
-fn transport(ctx: &Ctx<'_>, at: &Span, level: &Level, map: &Map, of_site: &OfSite<'_>) {
+pub(super) fn transport(ctx: &Ctx<'_>, at: &Span, level: &Level, map: &Map, of_site: &OfSite<'_>) {
     let around = of_site.around;
     let at = level.forward.https.as_ref().map_or(at, |h| &h.span);
     let report = &ctx.report;
@@ -154,7 +162,7 @@ fn transport(ctx: &Ctx<'_>, at: &Span, level: &Level, map: &Map, of_site: &OfSit
             let help = "name the site, or write https = \"only\"";
             report.error(at, "a redirect goes to the site's own name, and \"*\" is none", help);
         }
-        Https::Either if around.plain && map.auth.require.names_users() && !allowed => {
+        Https::Either if around.plain && (map.auth.require.names_users() || map.account_requests.is_some()) && !allowed => {
             let help = "write https = \"only\" or \"redirect\", or auth = { dangerously_allow_basic_over_http = true }";
             report.error(at, "passwords would be asked for over plain HTTP", help);
         }

@@ -1,5 +1,6 @@
 //! `gateway.toml`: what an administrator may write, read into what is meant.
 
+mod accounts;
 mod backend;
 mod cross;
 mod exclusion;
@@ -15,12 +16,12 @@ mod resolve;
 mod section;
 mod server;
 mod settings;
+mod ship;
 mod site;
 mod suggest;
 mod tree;
 
 pub use files::{Disk, Files, Memory, State};
-pub use server::{REDACTED_HEADERS, REDACTED_PARAMETERS};
 
 use super::{CertificateFiles, Policy, RuleSetSource, SiteName};
 use crate::diagnostic::Diagnostic;

@@ -30,7 +30,8 @@ impl<'a> Section<'a> {
     pub(super) fn open(ctx: &'a Ctx<'a>, table: &'a Table, span: Span, name: &'static str, narrow: bool) -> Self {
         let section = Self { ctx, table, span, name };
         let inner: &[&str] = match name {
-            "site" => &["map", "auth", "ntlm", "rate_limit", "inspection", "exclusion", "mask"],
+            "audit" => &["ship"],
+            "site" => &["map", "auth", "ntlm", "rate_limit", "inspection", "exclusion", "mask", "account_requests"],
             "map" => &["auth", "ntlm", "rate_limit", "inspection", "exclusion", "mask"],
             _ => &[],
         };
@@ -47,7 +48,7 @@ impl<'a> Section<'a> {
     /// The whole file; its keys are the tables.
     pub(super) fn root(ctx: &'a Ctx<'a>, table: &'a Table) -> Self {
         let section = Self { ctx, table, span: 0..0, name: "" };
-        let tables = || keys::SECTIONS.iter().map(|s| s.0).filter(|s| !matches!(*s, "member" | "map"));
+        let tables = || keys::SECTIONS.iter().map(|s| s.0).filter(|s| !matches!(*s, "member" | "map" | "ship" | "account_requests"));
         for entry in &table.entries {
             if !tables().any(|t| t == entry.key.value) {
                 section.unknown(entry, tables(), false);
@@ -70,9 +71,11 @@ impl<'a> Section<'a> {
         }
         let place = if self.name.is_empty() { "at the top of the file".to_owned() } else { format!("in {}", keys::written(self.name)) };
         let message = format!("there is no key `{}` {place}", shown(key));
+        let inner = keys::SECTIONS.iter().find(|s| s.0 == key && s.1.starts_with("[site.")).map(|s| s.1);
         let elsewhere = keys::KEYS.iter().find(|k| k.name == key && k.section != self.name);
         let help = match (nearest(&plain, known), elsewhere) {
             (Some(near), _) => format!("did you mean `{near}`?"),
+            (None, _) if inner.is_some() => format!("it is a table of a site: write {} below the [[site]]", inner.unwrap_or_default()),
             (_, Some(_)) if narrow && key == "require" => "write `require` directly in the [[site]] or [[site.map]]".to_owned(),
             (_, Some(k)) if matches!(self.name, "site" | "map") && k.levels == keys::Levels::All => {
                 format!("`{key}` belongs into the table `{0}`: {0} = {{ {key} = {1} }}", k.section, k.example)
@@ -229,7 +232,7 @@ impl<'a> Section<'a> {
         match &entry.value.value {
             Value::Table(table) => Some(Section::open(self.ctx, table, entry.key.span.clone(), key, narrow)),
             other => {
-                let header = if narrow { format!("{key} = {{ ... }}") } else { format!("[{key}]") };
+                let header = if narrow { format!("{key} = {{ ... }}") } else { keys::written(key).to_owned() };
                 let message = format!("`{key}` is a table, not {}", other.kind());
                 self.ctx.report.missing(&entry.key.span, message, format!("write {header}, with its keys inside"));
                 None

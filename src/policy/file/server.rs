@@ -3,7 +3,7 @@
 use super::section::Section;
 use super::settings::{Level, each, header_name};
 use super::tree::{Sp, Span};
-use super::{Ctx, Expect, Named, names, require};
+use super::{Ctx, Expect, Named, names, require, ship};
 use crate::audit::read::INDEX_DIRECTORY;
 use crate::audit::{JsonPath, Redactor};
 use crate::limits;
@@ -20,44 +20,6 @@ const AUDIT_DIRECTORY: &str = "../audit";
 
 /// Hours after which a closed file is compressed: today's and yesterday's are plain.
 const COMPRESS_AFTER_HOURS: Option<u64> = Some(24);
-
-/// Parameters whose values are never written, beside the administrator's own.
-pub const REDACTED_PARAMETERS: &[&str] = &[
-    "access_token",
-    "api_key",
-    "apikey",
-    "assertion",
-    "auth",
-    "authorization",
-    "client_secret",
-    "code",
-    "creditcard",
-    "csrf_token",
-    "id_token",
-    "jwt",
-    "new_password",
-    "old_password",
-    "otp",
-    "pass",
-    "passcode",
-    "passphrase",
-    "passwd",
-    "password",
-    "password_confirmation",
-    "pin",
-    "pwd",
-    "refresh_token",
-    "samlresponse",
-    "secret",
-    "session",
-    "sessionid",
-    "sid",
-    "ssn",
-    "token",
-];
-
-/// Headers whose values are never written, beside `Authorization`, cookies and the administrator's own.
-pub const REDACTED_HEADERS: &[&str] = &["x-api-key", "x-auth-token", "x-csrf-token", "x-xsrf-token"];
 
 /// The listeners, each with the place of its address.
 pub(super) fn listeners(root: &Section<'_>) -> Vec<Sp<Listener>> {
@@ -229,9 +191,8 @@ fn is_filter(text: &str) -> bool {
 pub(super) fn audit(root: &Section<'_>, console: bool) -> Audit {
     let s = root.table("audit", false);
     let s = s.as_ref();
-    let extended = |built_in: &[&str], own: Option<Sp<Vec<String>>>| {
-        let mut list: Vec<String> = built_in.iter().map(|p| (*p).to_owned()).collect();
-        list.extend(own.into_iter().flat_map(|o| o.value));
+    let list_of = |key, read: fn(&str) -> Result<String, names::Wrong>| {
+        let mut list = s.and_then(|s| each(s, key, read)).map(|own| own.value).unwrap_or_default();
         list.sort();
         list.dedup();
         list
@@ -250,11 +211,10 @@ pub(super) fn audit(root: &Section<'_>, console: bool) -> Audit {
     let hours = s.and_then(|s| s.number_or("compress_after_hours", "never", 0..=876_000)).map_or(COMPRESS_AFTER_HOURS, |n| n.value);
     let flood = s.and_then(|s| s.number_or("flood_records_per_second", "unlimited", 1..=1_000_000));
     let failure = [("refuse", OnAuditFailure::Refuse), ("serve", OnAuditFailure::Serve)];
-    let recorded = s.and_then(|s| each(s, "dangerously_record_parameters", recordable)).map(|names| names.value).unwrap_or_default();
-    let mut redact_parameters = extended(REDACTED_PARAMETERS, s.and_then(|s| each(s, "redact_parameters", |t| Ok(t.to_lowercase()))));
-    redact_parameters.retain(|name| !recorded.contains(name));
+    let state_directory = state_directory.map_or_else(|| beside(&directory), |d| d.value);
     Audit {
-        state_directory: state_directory.map_or_else(|| beside(&directory), |d| d.value),
+        ship: s.map(|s| ship::read(s, &state_directory)).unwrap_or_default(),
+        state_directory,
         signing_key: place("signing_key").map(|d| d.value),
         heads_file: place("heads_file").map(|d| d.value),
         spill_directory: place("spill_directory").map(|d| d.value),
@@ -269,9 +229,9 @@ pub(super) fn audit(root: &Section<'_>, console: bool) -> Audit {
         checkpoint_interval: seconds("checkpoint_interval_seconds", limits::AUDIT_CHECKPOINT_INTERVAL),
         flood_records_per_second: flood.map_or(Some(limits::FLOOD_RECORDS_PER_SECOND), |n| n.value),
         on_failure: s.and_then(|s| s.choice("on_failure", &failure)).map_or(OnAuditFailure::Refuse, |c| c.value),
-        redact_parameters,
-        dangerously_record_parameters: recorded,
-        redact_headers: extended(REDACTED_HEADERS, s.and_then(|s| each(s, "redact_headers", header_name))),
+        redact_parameters: list_of("redact_parameters", |name| Ok(name.to_lowercase())),
+        dangerously_record_parameters: list_of("dangerously_record_parameters", recordable),
+        redact_headers: list_of("redact_headers", header_name),
         redact_json_paths: s.and_then(|s| each(s, "redact_json_paths", json_path)).map(|paths| paths.value).unwrap_or_default(),
         dangerously_record_unknown_users: s.and_then(|s| s.flag("dangerously_record_unknown_users")).is_some_and(|f| f.value),
     }

@@ -7,7 +7,7 @@ use super::names::{self, host_address};
 use super::section::{Section, quoted, sentence};
 use super::settings::Level;
 use super::tree::{Sp, Span};
-use super::{Expect, Named, resolve};
+use super::{Expect, Named, accounts, resolve};
 use crate::policy::{CertificateFiles, Listener, Map, RateSettings, Site, SiteName};
 use std::sync::Arc;
 
@@ -92,6 +92,7 @@ fn one(
     let of_site = map::OfSite { level: &level, rate: rate.as_ref(), any, around };
     let maps: Vec<MapFile> = map::read(s, &of_site);
     let unmapped = map::unmapped(s, &of_site);
+    let account_page = accounts::page(s, &of_site, &maps).map(Arc::new);
     let certificate = certificate(s, names, around);
     let hsts = s.number::<u64>("hsts_seconds", 0..=HSTS_SECONDS_MAX);
     if let Some(hsts) = hsts.as_ref().filter(|_| !around.tls) {
@@ -112,6 +113,7 @@ fn one(
         https_port: https_port.map_or(around.https_port, |p| p.value),
         maps,
         unmapped: Arc::new(unmapped),
+        account_page,
     }
 }
 

@@ -8,9 +8,10 @@ use super::{Argument, BodyError, Limits};
 /// What a JSON body holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parsed {
-    /// Scalars by path (`json.user.roles.0`), in their order. Strings are decoded, numbers as written, `null` is
-    /// empty; an empty array or object is an argument with an empty value, and behind the members of an array that has a key
-    /// comes that key with their number, so that rules about names see it without an index.
+    /// Scalars by path (`user.roles.0`), in their order. Strings are decoded, numbers as written, `null` is empty; an empty array
+    /// or object that has a key is an argument with an empty value, and behind the members of an array that has a key comes that
+    /// key with their number, so that rules about names see it without an index. A body that is an array is called `array`, one
+    /// that is a scalar has an empty name.
     pub arguments: Vec<Argument>,
     /// The first mistake; what stood before it is in `arguments`.
     pub error: Option<BodyError>,
@@ -37,7 +38,7 @@ enum Expect {
 
 /// Flattens a body (RFC 8259, strictly: no comments, no trailing commas, nothing behind the value).
 pub fn parse(input: &[u8], limits: &Limits) -> Parsed {
-    let mut parser = Parser { input, at: 0, limits, path: b"json".to_vec(), open: Vec::new(), arguments: Vec::new() };
+    let mut parser = Parser { input, at: 0, limits, path: Vec::new(), open: Vec::new(), arguments: Vec::new() };
     let error = parser.run().err();
     Parsed { arguments: parser.arguments, error }
 }
@@ -102,6 +103,9 @@ impl Parser<'_> {
             return Err(BodyError::limit(self.at, format!("arrays and objects nest deeper than {}", self.limits.depth_max)));
         }
         self.at += 1;
+        if self.open.is_empty() && !object {
+            self.path.extend_from_slice(b"array");
+        }
         self.open.push(Open { object, members: 0, outside: self.path.len() });
         Ok(Expect::FirstOrClose)
     }
@@ -112,9 +116,9 @@ impl Parser<'_> {
             return Err(self.mistake("the closing bracket is of the other kind"));
         }
         self.path.truncate(open.outside);
-        if open.members == 0 {
+        if open.members == 0 && !self.open.is_empty() {
             self.emit(Vec::new())?;
-        } else if !open.object && self.open.last().is_some_and(|parent| parent.object) {
+        } else if open.members > 0 && !open.object && self.open.last().is_some_and(|parent| parent.object) {
             self.emit(open.members.to_string().into_bytes())?;
         }
         self.at += 1;
@@ -127,8 +131,11 @@ impl Parser<'_> {
         self.path.truncate(open.outside);
         let index = open.members;
         open.members += 1;
-        self.path.push(b'.');
-        if open.object {
+        let object = open.object;
+        if !object || self.open.len() > 1 {
+            self.path.push(b'.');
+        }
+        if object {
             if self.peek() != Some(b'"') {
                 return Err(self.mistake("an object's key has to be a string"));
             }

@@ -74,7 +74,7 @@ impl Default for Limits {
 /// A name and its value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Argument {
-    /// The name, for example `json.user.0`.
+    /// The name, for example `user.0`.
     pub name: Vec<u8>,
     /// The value.
     pub value: Vec<u8>,

@@ -101,6 +101,13 @@ pub fn parse(input: &[u8], content_type: &[u8], limits: &Limits) -> Parsed {
     Parsed { error, ..reader.parsed }
 }
 
+/// What is to say of the boundary alone, where the body that was announced has no bytes.
+pub fn parse_boundary(content_type: &[u8]) -> Parsed {
+    let mut flags = Flags::default();
+    let error = boundary::from_content_type(content_type, &mut flags).err().map(|message| BodyError::mistake(0, message));
+    Parsed { flags, error, ..Parsed::default() }
+}
+
 /// Whether what follows two dashes could be somebody's boundary.
 fn is_plausible(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&byte| boundary::is_boundary_byte(byte)) && text.len() <= 70

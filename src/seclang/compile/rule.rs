@@ -164,7 +164,13 @@ pub(super) fn targets(texts: &[TargetText], namespaces: &[(String, String)], pro
     let (mut targets, mut excluded) = (Vec::new(), Vec::new());
     for text in texts {
         if let Some(target) = Target::compile_with(text, namespaces, problems) {
-            if text.excluded { excluded.push(target) } else { targets.push(target) }
+            if text.excluded {
+                // The Core Rule Set leaves out names of other engines too.
+                excluded.push(target);
+            } else {
+                Target::warn_of_prefix(text, problems);
+                targets.push(target);
+            }
         }
     }
     (targets, excluded)

@@ -1,6 +1,7 @@
 //! One link of a chain: its values, their transformations, the operator.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -33,6 +34,9 @@ impl Transaction {
         };
         let mut matched = false;
         for seen in self.values(run, number, link) {
+            if matches!(&test.check, Check::Operator(operator) if operator.needs() == Need::Dns) {
+                self.state.looked_at = seen.name.clone();
+            }
             for value in self.stages(link, &seen.value) {
                 let captured = match self.test(run, link, test, &value) {
                     None => return matched,
@@ -89,7 +93,7 @@ impl Transaction {
         values
     }
 
-    /// The value after all transformations; with `multiMatch` also the value itself and every step that changed it.
+    /// The value after all transformations; with `multiMatch` also the value itself and every step that changed it or always counts.
     fn stages(&mut self, link: &Link, value: &Bytes) -> Vec<Bytes> {
         let mut stages = Vec::new();
         let mut current = value.clone();
@@ -100,11 +104,11 @@ impl Transaction {
             if !self.burn(current.len()) {
                 return Vec::new();
             }
-            if let Some(changed) = apply(*transformation, &current) {
-                current = changed;
-                if link.multi_match {
-                    stages.push(current.clone());
-                }
+            let changed = apply(*transformation, &current);
+            let counts = changed.is_some() || transformation.always_counts();
+            current = changed.unwrap_or(current);
+            if link.multi_match && counts {
+                stages.push(current.clone());
             }
         }
         if !link.multi_match {
@@ -121,7 +125,7 @@ impl Transaction {
         }
         let mut captures = link.capture.then(Captures::default);
         let matched = match &test.check {
-            Check::Operator(operator) if operator.needs() == Need::Dns => self.listed(operator, value),
+            Check::Operator(operator) if operator.needs() == Need::Dns => self.listed(operator, value, captures.as_mut()),
             Check::Operator(operator) if operator.needs() == Need::Geo => self.locate(value),
             Check::Operator(operator) => operator.matches(value, expanded.as_deref(), captures.as_mut()),
             Check::Pattern => match self.pattern(&expanded.unwrap_or_default()) {
@@ -147,12 +151,23 @@ impl Transaction {
     }
 
     /// `@rbl` by the answers the caller gave.
-    fn listed(&self, operator: &Operator, value: &[u8]) -> Matched {
+    fn listed(&self, operator: &Operator, value: &[u8], captures: Option<&mut Captures>) -> Matched {
         let key = self.rules.settings().http_bl_key.as_deref();
+        if let Some(reason) = operator.dns_wants(key) {
+            return Matched::Error(format!("@rbl has nobody to ask: {reason}"));
+        }
         let Some(name) = operator.dns_name(value, key) else { return Matched::No };
         match self.state.dns.get(&name) {
-            Some(listed) => Matched::from(*listed),
-            None => Matched::Error(format!("nobody has resolved {name}")),
+            Some(Some(address)) => {
+                if let Some(captures) = captures {
+                    let variable = String::from_utf8_lossy(&self.state.looked_at);
+                    captures.clear();
+                    captures.set(0, operator.dns_meaning(value, &variable, *address).as_bytes());
+                }
+                Matched::Yes
+            }
+            Some(None) => Matched::No,
+            None => Matched::Error("nobody has resolved the name for @rbl".to_owned()),
         }
     }
 
@@ -220,10 +235,10 @@ impl Transaction {
         names
     }
 
-    /// Whether a name of [`Transaction::dns_names`] has an address.
-    pub fn dns_answer(&mut self, name: &str, found: bool) {
+    /// The address of a name of [`Transaction::dns_names`], or that it has none. Lists tell by the address what they know.
+    pub fn dns_answer(&mut self, name: &str, address: Option<IpAddr>) {
         if self.state.dns.len() < limits::DNS_NAMES_MAX {
-            self.state.dns.insert(name.to_owned(), found);
+            self.state.dns.insert(name.to_owned(), address);
         }
     }
 }

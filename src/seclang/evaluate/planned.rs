@@ -362,10 +362,18 @@ fn path(book: &Book, unit: u32) -> impl Iterator<Item = u32> {
     std::iter::successors(Some(unit), parent)
 }
 
-/// The texts of a value that `multiMatch` looks at: every one that differs from the one before.
+/// The texts of a value that `multiMatch` looks at, with the value's place: every one that differs from the one before, or whose
+/// transformation always counts.
 fn stages(book: &Book, sight: &Sight, unit: u32, at: u32) -> Vec<(u32, u32)> {
-    let mut texts: Vec<(u32, u32)> = path(book, unit).filter_map(|unit| sight.text(book, unit, at)).collect();
-    texts.reverse();
-    texts.dedup();
+    let mut units: Vec<u32> = path(book, unit).collect();
+    units.reverse();
+    let mut texts = Vec::with_capacity(units.len());
+    for unit in units {
+        let step = book.units.get(unit as usize).and_then(|unit| unit.step.as_ref());
+        let Some(text) = sight.text(book, unit, at) else { continue };
+        if texts.last() != Some(&text) || step.is_some_and(|step| step.transformation.always_counts()) {
+            texts.push(text);
+        }
+    }
     texts
 }

@@ -219,6 +219,14 @@ impl Transaction {
         let body = self.request.buffer.join();
         self.request.body = Some(body.clone());
         if body.is_empty() {
+            let announced = |name| first(&self.request.headers, name).is_some();
+            if self.request.processor == "MULTIPART" && (announced(b"content-length") || announced(b"transfer-encoding")) {
+                let content_type = first(&self.request.headers, b"content-type").cloned().unwrap_or_default();
+                let parsed = multipart::parse_boundary(&content_type);
+                self.found.multipart = Some(parsed.flags);
+                self.found.multipart_failed = parsed.error.is_some();
+                self.body_error("Multipart", parsed.error);
+            }
             return;
         }
         self.request.processor = self.request_body_processor();

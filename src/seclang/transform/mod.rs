@@ -228,6 +228,12 @@ impl Transformation {
         }
     }
 
+    /// Whether its outcome is one more text for `multiMatch` even where it is the same text: these say so of every value in ModSecurity 2, and
+    /// rules that count points count them so.
+    pub fn always_counts(self) -> bool {
+        matches!(self, Self::CmdLine | Self::HexDecode | Self::HexEncode | Self::Length | Self::Md5 | Self::Sha1 | Self::SqlHexDecode)
+    }
+
     /// The value after the transformation. A value that does not change is handed back as it came,
     /// so a borrowed result means that nothing happened.
     pub fn apply<'a>(self, input: Cow<'a, [u8]>) -> Cow<'a, [u8]> {

@@ -1,5 +1,6 @@
 //! What rules do, one promise a test: the reference manual's words, as ModSecurity 2 keeps them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use seclang::{Cause, Disruption, Effect, GeoDatabase, GeoRecord, MemoryCollections, Mode, Options, Phase, Transaction};
@@ -177,7 +178,7 @@ fn used_up_fuel_is_an_error_and_never_a_silent_pass() {
 fn a_body_is_parsed_by_its_processor_and_shown_as_the_manual_says() {
     let set = rules(
         "SecRequestBodyAccess On\nSecRule REQUEST_HEADERS:Content-Type \"@rx json\" \"id:1,phase:1,pass,nolog,ctl:requestBodyProcessor=JSON\"\n\
-         SecRule ARGS:json.a \"@streq 1\" \"id:2,phase:2,pass\"\nSecRule REQUEST_BODY \"@rx .\" \"id:3,phase:2,pass\"\n\
+         SecRule ARGS:a \"@streq 1\" \"id:2,phase:2,pass\"\nSecRule REQUEST_BODY \"@rx .\" \"id:3,phase:2,pass\"\n\
          SecRule REQBODY_ERROR \"!@eq 0\" \"id:4,phase:2,deny,status:400\"\nSecRule ARGS_POST:a \"@streq 1\" \"id:5,phase:2,pass\"",
     );
     let post = |kind: &[u8], body: &[u8]| {
@@ -191,9 +192,9 @@ fn a_body_is_parsed_by_its_processor_and_shown_as_the_manual_says() {
         tx.request_body_done(&mut collections);
         ids(&tx)
     };
-    assert_eq!(post(b"application/json", b"{\"a\":1}"), [2]);
+    assert_eq!(post(b"application/json", b"{\"a\":1}"), [2, 5]);
     assert_eq!(post(b"application/json", b"{\"a\":"), [4]);
-    assert_eq!(post(b"application/x-www-form-urlencoded", b"a=1"), [3, 5]);
+    assert_eq!(post(b"application/x-www-form-urlencoded", b"a=1"), [2, 3, 5]);
     assert_eq!(post(b"text/plain", b"a=1"), []);
 }
 
@@ -209,9 +210,39 @@ fn a_pattern_with_macros_is_built_when_it_runs() {
 }
 
 #[test]
+fn multi_match_counts_a_transformation_that_says_so_of_every_value() {
+    let text = "SecRule ARGS \"@contains a\" \"id:1,phase:2,pass,multiMatch,t:none,t:lowercase,t:cmdLine\"\n\
+                SecRule ARGS \"@contains a\" \"id:2,phase:2,pass,multiMatch,t:none,t:lowercase\"";
+    assert_eq!(ids(&tx(text, "/?p=abc")), [1, 1, 2]);
+    assert_eq!(ids(&tx(text, "/?p=aBc")), [1, 1, 1, 2, 2]);
+}
+
+#[test]
+fn the_boundary_of_a_multipart_body_without_bytes_is_judged() {
+    let set = rules(
+        "SecRequestBodyAccess On\nSecRule MULTIPART_BOUNDARY_WHITESPACE \"@eq 1\" \"id:1,phase:2,pass\"\n\
+         SecRule REQBODY_ERROR \"@eq 1\" \"id:2,phase:2,pass\"",
+    );
+    let post = |content_type: &[u8], length: bool| {
+        let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Block), ..Options::default() });
+        tx.request_line(b"POST / HTTP/1.1", b"POST", b"/", b"HTTP/1.1");
+        tx.request_header(b"Content-Type", content_type);
+        if length {
+            tx.request_header(b"Content-Length", b"0");
+        }
+        tx.request_body_done(&mut MemoryCollections::default());
+        ids(&tx)
+    };
+    assert_eq!(post(b"multipart/form-data; boundary=  x", true), [1]);
+    assert_eq!(post(b"multipart/form-data", true), [2]);
+    assert_eq!(post(b"multipart/form-data; boundary=x", true), []);
+    assert_eq!(post(b"multipart/form-data; boundary=  x", false), [], "no body was announced");
+}
+
+#[test]
 fn a_block_list_is_asked_through_the_caller() {
     let set = rules("SecRule REMOTE_ADDR \"@rbl list.example\" \"id:1,phase:1,deny\"");
-    let visit = |answer: Option<bool>| {
+    let visit = |answer: Option<Option<IpAddr>>| {
         let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Block), ..Options::default() });
         tx.connection([192, 0, 2, 7].into(), 1, [192, 0, 2, 2].into(), 80);
         assert_eq!(tx.dns_names(Phase::RequestHeaders), ["7.2.0.192.list.example"]);
@@ -220,7 +251,52 @@ fn a_block_list_is_asked_through_the_caller() {
         }
         (tx.request_headers_done(&mut MemoryCollections::default()).is_some(), tx.errors().len())
     };
-    assert_eq!([visit(Some(true)), visit(Some(false)), visit(None)], [(true, 0), (false, 0), (false, 1)]);
+    assert_eq!([visit(Some(Some([127, 0, 0, 2].into()))), visit(Some(None)), visit(None)], [(true, 0), (false, 0), (false, 1)]);
+}
+
+#[test]
+fn what_a_block_list_says_is_captured_and_its_key_is_not() {
+    let said = |zone: &str, answer: [u8; 4]| {
+        let set = rules(&format!(
+            "SecHttpBlKey abcdefghijkl\nSecAction \"id:1,phase:1,pass,nolog,setvar:tx.real_ip=%{{remote_addr}}\"\n\
+             SecRule TX:real_ip \"@rbl {zone}\" \"id:2,phase:2,deny,capture,setvar:tx.said=%{{tx.0}}\""
+        ));
+        let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Block), ..Options::default() });
+        tx.connection([192, 0, 2, 7].into(), 1, [192, 0, 2, 2].into(), 80);
+        assert_eq!(tx.dns_names(Phase::RequestBody), [""; 0], "rules of phase 1 have to run first");
+        tx.request_headers_done(&mut MemoryCollections::default());
+        for name in tx.dns_names(Phase::RequestBody) {
+            tx.dns_answer(&name, Some(answer.into()));
+        }
+        assert!(tx.request_body_done(&mut MemoryCollections::default()).is_some(), "{:?}", tx.errors());
+        String::from_utf8_lossy(tx.tx_variable("said").unwrap()).into_owned()
+    };
+    let looked = |zone: &str| format!("RBL lookup of 7.2.0.192.{zone} ");
+    for (zone, answer, expected) in [
+        (
+            "dnsbl.httpbl.org",
+            [127, 9, 40, 5],
+            "succeeded at TX:real_ip. Suspicious comment spammer IP: 9 days since last activity, threat score 40",
+        ),
+        ("dnsbl.httpbl.org", [127, 0, 3, 0], "succeeded at TX:real_ip. Search Engine: 0 days since last activity, threat score 3"),
+        ("dnsbl.httpbl.org", [192, 0, 2, 1], "failed: bad response"),
+        ("multi.uribl.com", [127, 0, 0, 14], "succeeded at TX:real_ip (BLACK,GREY,RED)."),
+        ("zen.spamhaus.org", [127, 0, 0, 10], "succeeded at TX:real_ip (Delivering unauthenticated SMTP email)."),
+        ("zen.spamhaus.org", [127, 0, 0, 99], "succeeded at TX:real_ip."),
+        ("list.example", [127, 0, 0, 2], "succeeded at TX:real_ip."),
+    ] {
+        assert_eq!(said(zone, answer), looked(zone) + expected);
+    }
+}
+
+#[test]
+fn a_block_list_without_its_key_is_an_engine_error_where_its_rule_runs() {
+    let text = "SecRule &ARGS:ask \"@eq 0\" \"id:1,phase:1,pass,nolog,skipAfter:BEHIND\"\n\
+                SecRule REMOTE_ADDR \"@rbl dnsbl.httpbl.org\" \"id:2,phase:1,deny\"\nSecMarker BEHIND";
+    assert_eq!(tx(text, "/").errors().len(), 0, "a setting skips it, so nothing is said when it is loaded");
+    let asking = tx(text, "/?ask=1");
+    assert_eq!((asking.errors().len(), asking.errors()[0].rule_id, asking.intervention().is_some()), (1, Some(2), false));
+    assert!(asking.errors()[0].detail.contains("SecHttpBlKey"), "{:?}", asking.errors());
 }
 
 #[test]
