@@ -1,6 +1,8 @@
 //! The running gateway: listeners, TLS handshakes, HTTP/1 and 2, reload and drain.
 
 mod admin;
+mod answer;
+mod client;
 mod connections;
 mod drain;
 mod enclosed;
@@ -11,7 +13,6 @@ mod named;
 mod outgoing;
 mod paced;
 mod proxy;
-mod shapes;
 mod timed_body;
 mod watching;
 mod worker;
