@@ -26,7 +26,8 @@ pub mod evidence;
 pub mod log;
 pub mod tls;
 
-// F5: connections to backends
+// F5: connections to backends, records on their way to other machines
+pub mod ship;
 pub mod upstream;
 
 // F6: the layers; the web console, which sees the trail and never the stack

@@ -28,6 +28,12 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Time for the same; a client on a slow line has had its answer by then.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of an answer taken from its body before they are written, and pieces of them: what one client that reads slowly holds.
+pub const ANSWER_QUEUED_BYTES_MAX: usize = 256 * 1024;
+/// The pieces; a write of more would be split by the kernel's own limits no later.
+pub const ANSWER_QUEUED_PIECES_MAX: usize = 28;
+/// Bytes of a piece up to which it is copied behind what is written before it, which costs less than a piece of its own.
+pub const ANSWER_JOINED_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of a PROXY protocol line (version 1), as its specification says.
 pub const PROXY_LINE_BYTES_MAX: usize = 107;
 /// Bytes of addresses and values in a PROXY protocol header of version 2; balancers send a few hundred.
@@ -323,6 +329,36 @@ pub const FLOOD_ADDRESSES_MAX: usize = 256;
 pub const FLOOD_SAMPLES_MAX: usize = 5;
 /// Bytes of any one text in such a sample.
 pub const FLOOD_SAMPLE_TEXT_BYTES_MAX: usize = 256;
+/// Receivers of the trail's records; each is a thread and a connection.
+pub const AUDIT_SHIP_RECEIVERS_MAX: usize = 16;
+/// Records sent to a receiver at once.
+pub const AUDIT_SHIP_BATCH_RECORDS_MAX: usize = 512;
+/// Bytes of records, in the receiver's form, that are sent at once and held in memory until then. One record may exceed it.
+pub const AUDIT_SHIP_BATCH_BYTES_MAX: usize = 1024 * 1024;
+/// Bytes of one syslog message; what is longer is cut. Receivers take 2 to 8 KB unless told otherwise (RFC 5425 section 4.3.1).
+pub const AUDIT_SHIP_MESSAGE_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one syslog message over UDP: what a datagram holds, less some for headers.
+pub const AUDIT_SHIP_DATAGRAM_BYTES_MAX: usize = 65_000;
+/// Time between two looks for new records.
+pub const AUDIT_SHIP_POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// Time between two savings of a receiver's place; what was sent since comes again after a crash.
+pub const AUDIT_SHIP_SAVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Time after which what was sent by syslog, which has no acknowledgement, counts as received while the connection stands.
+pub const AUDIT_SHIP_DOUBT: Duration = Duration::from_secs(5);
+/// Time to connect to a receiver, TLS included.
+pub const AUDIT_SHIP_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Time for a batch to be taken, and for the answer to it.
+pub const AUDIT_SHIP_SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time that a stop or a reload waits for a receiver to take what is under way.
+pub const AUDIT_SHIP_STOP_TIMEOUT: Duration = Duration::from_secs(2);
+/// The first pause after a receiver failed; it doubles with every failure.
+pub const AUDIT_SHIP_PAUSE_MIN: Duration = Duration::from_millis(500);
+/// The longest such pause.
+pub const AUDIT_SHIP_PAUSE_MAX: Duration = Duration::from_secs(60);
+/// The longest pause that a receiver may ask for with `Retry-After`.
+pub const AUDIT_SHIP_RETRY_AFTER_MAX: Duration = Duration::from_secs(600);
+/// Bytes of a receiver's answer that are read.
+pub const AUDIT_SHIP_ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Time between tries while the disk refuses records.
 pub const AUDIT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// Time a stop waits for a disk that refuses the last records.

@@ -3,7 +3,7 @@
 use super::read::{self, Stamp};
 use super::settings::Settings;
 use super::sync::Syncer;
-use crate::limits::{AUDIT_SPILL_BYTES_MAX, AUDIT_SPILL_RETRY_INTERVAL};
+use crate::limits::AUDIT_SPILL_RETRY_INTERVAL;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -37,6 +37,7 @@ pub(crate) struct Torn {
 pub(crate) struct Output {
     directory: PathBuf,
     spill: Option<PathBuf>,
+    spill_bytes_max: u64,
     file_bytes_max: u64,
     current: Option<Current>,
     /// The current file must give way with the next line.
@@ -57,6 +58,8 @@ pub(crate) struct Output {
     pub(crate) begun: u64,
     #[cfg(test)]
     fault: Option<super::settings::Fault>,
+    #[cfg(test)]
+    force_fault: Option<std::sync::Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
 impl Output {
@@ -65,6 +68,7 @@ impl Output {
         Ok(Self {
             directory: settings.directory.clone(),
             spill: settings.spill_directory.clone(),
+            spill_bytes_max: settings.spill_bytes_max,
             file_bytes_max: settings.file_bytes_max,
             current: None,
             stale: false,
@@ -78,6 +82,8 @@ impl Output {
             begun: 0,
             #[cfg(test)]
             fault: settings.fault.clone(),
+            #[cfg(test)]
+            force_fault: settings.force_fault.clone(),
         })
     }
 
@@ -173,7 +179,7 @@ impl Output {
     /// unless this one is still empty. Returns the bytes that are in the file for good: whole lines are for the caller to count.
     pub(crate) fn write(&mut self, lines: &[u8]) -> (usize, io::Result<()>) {
         let Some(current) = &mut self.current else { return (0, Err(io::ErrorKind::NotFound.into())) };
-        if current.spilled && self.spilled_bytes + lines.len() as u64 > AUDIT_SPILL_BYTES_MAX {
+        if current.spilled && self.spilled_bytes + lines.len() as u64 > self.spill_bytes_max {
             return (0, Err(io::Error::new(io::ErrorKind::StorageFull, "the spill directory holds as much as it may")));
         }
         let mut written = 0;
@@ -267,6 +273,11 @@ impl Output {
         self.unsynced = None;
         let earlier = self.syncer.wait();
         let result = earlier.and_then(|()| self.current.as_ref().map_or(Ok(()), |current| current.file.sync_data()));
+        #[cfg(test)]
+        let result = result.and_then(|()| match &self.force_fault {
+            Some(fault) if fault() => Err(io::Error::other("a fault of the test's")),
+            _ => Ok(()),
+        });
         self.note(&result);
         result
     }

@@ -3,7 +3,7 @@
 use super::record::Record;
 use super::redact::Redactor;
 use crate::limits::{
-    AUDIT_CHECKPOINT_INTERVAL, AUDIT_FILE_BYTES_MAX, AUDIT_QUEUE_BYTES_MAX, AUDIT_STOP_TIMEOUT, AUDIT_SYNC_INTERVAL,
+    AUDIT_CHECKPOINT_INTERVAL, AUDIT_FILE_BYTES_MAX, AUDIT_QUEUE_BYTES_MAX, AUDIT_SPILL_BYTES_MAX, AUDIT_STOP_TIMEOUT, AUDIT_SYNC_INTERVAL,
     FLOOD_RECORDS_PER_SECOND,
 };
 use std::path::PathBuf;
@@ -38,6 +38,8 @@ pub struct Settings {
     pub heads_file: Option<PathBuf>,
     /// Where lines go while the folder refuses them.
     pub spill_directory: Option<PathBuf>,
+    /// Bytes of records there.
+    pub spill_bytes_max: u64,
     /// Bytes of a file before the next is begun.
     pub file_bytes_max: u64,
     /// Days that closed files are kept; `None` for ever.
@@ -63,6 +65,9 @@ pub struct Settings {
     /// Tests: how many of so many bytes a write takes before it fails; `None` where it does not fail.
     #[cfg(test)]
     pub(crate) fault: Option<Fault>,
+    /// Tests: whether forcing to the disk fails.
+    #[cfg(test)]
+    pub(crate) force_fault: Option<Arc<dyn Fn() -> bool + Send + Sync>>,
 }
 
 /// A function that sees records.
@@ -81,6 +86,7 @@ impl Settings {
             signing_key: None,
             heads_file: None,
             spill_directory: None,
+            spill_bytes_max: AUDIT_SPILL_BYTES_MAX,
             file_bytes_max: AUDIT_FILE_BYTES_MAX,
             retention_days: None,
             compress_after: None,
@@ -94,6 +100,8 @@ impl Settings {
             observer: None,
             #[cfg(test)]
             fault: None,
+            #[cfg(test)]
+            force_fault: None,
         }
     }
 

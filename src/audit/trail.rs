@@ -99,6 +99,11 @@ impl Trail {
         self.owner.shared.healthy.load(Relaxed)
     }
 
+    /// The folder of the files.
+    pub fn directory(&self) -> &Path {
+        &self.owner.shared.settings.directory
+    }
+
     /// The number of the last record that is in a file.
     pub fn last_sequence(&self) -> u64 {
         self.owner.shared.last.load(Relaxed)

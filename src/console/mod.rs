@@ -23,6 +23,7 @@ use crate::diagnostic::Diagnostic;
 use crate::limits::CONSOLE_ANSWERS_MAX;
 use crate::policy::Policy;
 use crate::search::{Asked, Library, Question, Snapshot};
+use crate::ship::Board;
 use crate::upstream::BackendNow;
 use chain::Chain;
 use form::Form;
@@ -86,6 +87,7 @@ pub struct Console {
     reviews: Reviews,
     sessions: Sessions,
     trail: Trail,
+    receivers: Board,
     chain: Chain,
     answering: AtomicUsize,
     /// What follows the policy; replaced when that is.
@@ -136,13 +138,14 @@ impl From<io::Error> for Trouble {
 impl Console {
     /// The console over a trail and its index, for nobody yet: see [`Console::renew`]. `None` where the system gives no
     /// randomness.
-    pub fn new(policy: &Policy, trail: Trail) -> Option<Self> {
+    pub fn new(policy: &Policy, trail: Trail, receivers: Board) -> Option<Self> {
         let audit = &policy.audit;
         Some(Self {
             library: Library::new(&audit.directory, Some(&audit.index_directory)),
             reviews: Reviews::new(audit.directory.join(REVIEWS_FILE)),
             sessions: Sessions::new()?,
             trail,
+            receivers,
             chain: Chain::new(audit),
             answering: AtomicUsize::new(0),
             current: Mutex::default(),

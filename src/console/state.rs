@@ -207,6 +207,16 @@ pub(super) fn trail(visit: &Visit, snapshot: &Snapshot, form: bool) -> Markup {
                     @if let Some((lines, head)) = &position { (grouped(*lines)) " lines, the last is " code { (shown(head)) } ". " }
                     (chain(visit, form))
                 }
+                @for receiver in visit.console.receivers.states() {
+                    @let behind = visit.console.trail.last_sequence().saturating_sub(receiver.sequence());
+                    dt { "Shipped to " (shown(&receiver.name)) } dd {
+                        @match receiver.trouble() {
+                            Some(trouble) => { span.state.bad { "fails" } " " (shown(&trouble)) "; " (grouped(behind)) " records wait in the trail" }
+                            None => { span.state.good { "takes records" } " " (grouped(receiver.records())) " sent, " (grouped(behind)) " to come" }
+                        }
+                        div.reason { (shown(&receiver.to)) }
+                    }
+                }
                 dt { "Index" } dd { @if snapshot.is_indexed() { (unindexed) " MB are not in it yet" } @else { "none: every question reads " (unindexed) " MB" } }
             }
         }

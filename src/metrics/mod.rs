@@ -35,13 +35,52 @@ pub struct Expiry {
 }
 
 /// What only the server knows at the moment it is asked.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Now {
     /// Clients' connections that are open.
     pub connections: usize,
     /// Those refused over a limit so far.
     pub connections_refused: u64,
+    /// The receivers of the trail's records.
+    pub receivers: Vec<Shipped>,
 }
+
+/// How a receiver of the trail's records does.
+#[derive(Clone, Debug, Default)]
+pub struct Shipped {
+    /// Its name in the policy.
+    pub receiver: Arc<str>,
+    /// Records sent, repeats included.
+    pub records: u64,
+    /// Bytes of these in the receiver's form.
+    pub bytes: u64,
+    /// Tries that failed.
+    pub errors: u64,
+    /// Records that it does not take.
+    pub refused: u64,
+    /// Messages that were cut.
+    pub cut: u64,
+    /// Records retired before their turn.
+    pub skipped: u64,
+    /// Records that it does not have yet.
+    pub behind: u64,
+    /// It fails now.
+    pub failing: bool,
+}
+
+/// The series of a receiver: name, kind, help, value.
+type Series = (&'static str, &'static str, &'static str, fn(&Shipped) -> u64);
+
+const SHIPPED: [Series; 8] = [
+    ("portcullis_audit_ship_records_total", "counter", "Audit records sent to a receiver, repeats included.", |of| of.records),
+    ("portcullis_audit_ship_bytes_total", "counter", "Bytes of these records before compression.", |of| of.bytes),
+    ("portcullis_audit_ship_errors_total", "counter", "Tries to send to a receiver that failed.", |of| of.errors),
+    ("portcullis_audit_ship_refused_total", "counter", "Audit records that a receiver does not take.", |of| of.refused),
+    ("portcullis_audit_ship_cut_total", "counter", "Messages cut to the length that one may have.", |of| of.cut),
+    ("portcullis_audit_ship_skipped_total", "counter", "Audit records retired before they could be sent.", |of| of.skipped),
+    ("portcullis_audit_ship_behind", "gauge", "Audit records that a receiver does not have yet.", |of| of.behind),
+    ("portcullis_audit_ship_failing", "gauge", "Whether the last try to send failed.", |of| u64::from(of.failing)),
+];
 
 fn own_shard() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -73,7 +112,7 @@ impl Metrics {
     }
 
     /// Everything in the Prometheus text format, version 0.0.4.
-    pub fn text(&self, trail: &Trail, now: Now) -> String {
+    pub fn text(&self, trail: &Trail, now: &Now) -> String {
         let mut sum = Shard::default();
         for shard in &self.shards {
             sum.add(&locked(shard));
@@ -86,6 +125,12 @@ impl Metrics {
         page.counter("portcullis_audit_bytes_total", "Bytes that reached audit files.", audit.bytes);
         page.counter("portcullis_audit_errors_total", "Errors of the disk under the audit trail.", audit.errors);
         page.gauge("portcullis_audit_queued_bytes", "Bytes of audit records that wait for the disk.", audit.queued_bytes);
+        for (name, kind, help, value) in SHIPPED.iter().filter(|_| !now.receivers.is_empty()) {
+            page.begin(name, kind, help);
+            for receiver in &now.receivers {
+                page.sample(name, &[("receiver", &receiver.receiver)], value(receiver));
+            }
+        }
         page.begin("portcullis_config_reloads_total", "counter", "Reloads of the configuration.");
         for (result, counter) in [("taken_up", &self.reloads_taken_up), ("refused", &self.reloads_refused)] {
             page.sample("portcullis_config_reloads_total", &[("result", result)], counter.load(Ordering::Relaxed));

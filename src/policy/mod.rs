@@ -3,12 +3,14 @@
 pub mod file;
 pub mod require;
 mod rules;
+pub mod ship;
 
 pub use file::{Loaded, load, parse};
 pub use require::Require;
 pub use rules::{CrsFiles, Exclusion, Expiry, Marked, RuleChoice};
 
 use crate::audit::JsonPath;
+use crate::head::Name;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -133,6 +135,8 @@ pub struct Audit {
     pub dangerously_record_parameters: Vec<String>,
     /// Write unknown user names plain instead of as a keyed hash.
     pub dangerously_record_unknown_users: bool,
+    /// Who gets the records as they are written.
+    pub ship: Vec<ship::Ship>,
 }
 
 /// When audit records are forced to the disk.
@@ -549,8 +553,8 @@ pub enum OverLimit {
 pub struct MaskSettings {
     /// Backend statuses replaced by our page: true at `status - 400`.
     pub statuses: Box<[bool; 200]>,
-    /// Further response headers removed, lower case, beside the built-in list.
-    pub remove_headers: Vec<String>,
+    /// Further response headers removed, beside the built-in list.
+    pub remove_headers: Vec<Name>,
 }
 
 impl MaskSettings {

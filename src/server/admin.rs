@@ -3,9 +3,11 @@
 use super::Drain;
 use super::connections::Connections;
 use crate::audit::Trail;
+use crate::audit::escape::printable;
 use crate::console::{self, Console};
 use crate::limits;
-use crate::metrics::{Metrics, Now};
+use crate::metrics::{Metrics, Now, Shipped};
+use crate::ship::Board;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
@@ -29,6 +31,7 @@ pub(super) struct Sources {
     pub(super) console: Option<Arc<Console>>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) connections: Arc<Connections>,
+    pub(super) receivers: Board,
 }
 
 /// Starts the listener on a thread of its own, so that it answers also when the gateway's threads are busy.
@@ -81,7 +84,7 @@ async fn answer(request: hyper::Request<Incoming>, sources: &Sources, peer: IpAd
         (&Method::GET | &Method::HEAD, "/readyz") if !sources.trail.healthy() => {
             (StatusCode::SERVICE_UNAVAILABLE, "audit trail cannot write\n")
         }
-        (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::OK, "ready\n"),
+        (&Method::GET | &Method::HEAD, "/readyz") => return ready(&sources.receivers),
         (&Method::GET | &Method::HEAD, "/metrics") => return metrics(sources),
         _ => match &sources.console {
             Some(console) => return from_console(request, console, peer).await,
@@ -91,9 +94,34 @@ async fn answer(request: hyper::Request<Incoming>, sources: &Sources, peer: IpAd
     plain(status, text)
 }
 
+/// Ready, also where a receiver of the trail's records fails: they are safe in the trail. The failure is told as a state.
+fn ready(receivers: &Board) -> hyper::Response<Full<Bytes>> {
+    let mut text = "ready\n".to_owned();
+    for (receiver, trouble) in receivers.states().iter().filter_map(|state| Some((state, state.trouble()?))) {
+        text.push_str(&format!("audit records wait for {}: {}\n", receiver.name, printable(&trouble)));
+    }
+    hyper::Response::new(Full::new(Bytes::from(text)))
+}
+
 fn metrics(sources: &Sources) -> hyper::Response<Full<Bytes>> {
-    let now = Now { connections: sources.connections.count(), connections_refused: sources.connections.refused() };
-    let mut response = hyper::Response::new(Full::new(Bytes::from(sources.metrics.text(&sources.trail, now))));
+    let last = sources.trail.last_sequence();
+    let receivers = sources.receivers.states().into_iter().map(|state| Shipped {
+        receiver: Arc::clone(&state.name),
+        records: state.records(),
+        bytes: state.bytes(),
+        errors: state.errors(),
+        refused: state.refused(),
+        cut: state.cut(),
+        skipped: state.skipped(),
+        behind: last.saturating_sub(state.sequence()),
+        failing: state.trouble().is_some(),
+    });
+    let now = Now {
+        connections: sources.connections.count(),
+        connections_refused: sources.connections.refused(),
+        receivers: receivers.collect(),
+    };
+    let mut response = hyper::Response::new(Full::new(Bytes::from(sources.metrics.text(&sources.trail, &now))));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
     response
 }

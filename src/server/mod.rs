@@ -1,6 +1,8 @@
 //! The running gateway: listeners, TLS handshakes, HTTP/1 and 2, reload and drain.
 
 mod admin;
+mod answer;
+mod client;
 mod connections;
 mod drain;
 mod enclosed;
@@ -11,7 +13,6 @@ mod named;
 mod outgoing;
 mod paced;
 mod proxy;
-mod shapes;
 mod timed_body;
 mod watching;
 mod worker;
@@ -23,9 +24,11 @@ use crate::diagnostic::Diagnostic;
 use crate::identity::requests::Decision;
 use crate::layers::basic_auth::FileChange;
 use crate::layers::error_mask::page_mistake;
+use crate::layers::inspection::LoadedRule;
 use crate::limits;
 use crate::metrics::{Expiry, Metrics};
 use crate::policy::{self, AuditSync, Policy};
+use crate::ship::{self, Board, Receiver, Shipping};
 use crate::stack::{Shared, Stack};
 use crate::tls::{self, ServerTls};
 use crate::upstream::Upstreams;
@@ -84,6 +87,14 @@ pub struct Prepared {
     pub warnings: Vec<Diagnostic>,
     shared: Shared,
     tls: Option<tls::Prepared>,
+    receivers: Vec<Receiver>,
+}
+
+impl Prepared {
+    /// The rules that its maps use.
+    pub fn rules(&self) -> Vec<LoadedRule> {
+        self.shared.inspection.loaded()
+    }
 }
 
 /// Reads a policy and every file it names.
@@ -126,13 +137,14 @@ fn prepare_after(path: &Path, previous: Option<&Shared>, change: impl FnOnce(&mu
         if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
     sort(found, &mut mistakes);
     mistakes.extend(policy.pages.as_deref().and_then(page_mistake));
+    let receivers = ship::prepare(&policy, now).map_err(|found| mistakes.extend(found)).unwrap_or_default();
     if let Err(found) = Upstreams::new(&policy) {
         mistakes.extend(found);
     }
     match shared {
         Some((shared, notes)) if mistakes.is_empty() => {
             warnings.extend(notes);
-            Ok(Prepared { policy: Arc::new(policy), warnings, shared, tls })
+            Ok(Prepared { policy: Arc::new(policy), warnings, shared, tls, receivers })
         }
         _ => Err(mistakes),
     }
@@ -148,6 +160,8 @@ pub struct Gateway {
     admin: Option<SocketAddr>,
     console: Option<Arc<Console>>,
     indexing: Option<Indexing>,
+    receivers: Board,
+    shipping: Mutex<Shipping>,
     watching: Option<Watching>,
     drainer: Drainer,
     connections: Arc<Connections>,
@@ -163,7 +177,7 @@ impl Gateway {
     /// # Errors
     /// An address that cannot be bound, an audit folder that cannot be written.
     pub fn start(prepared: Prepared) -> Result<Arc<Self>, StartError> {
-        let Prepared { policy, shared, tls, .. } = prepared;
+        let Prepared { policy, shared, tls, receivers, .. } = prepared;
         let system = |what: &str, e: &dyn std::fmt::Display| StartError::System(format!("{what}: {e}"));
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Shared ports would let a second gateway start beside the first unseen; a bind without sharing finds it. All of this
@@ -214,6 +228,8 @@ impl Gateway {
             admin: None,
             console: None,
             indexing: None,
+            receivers: Board::default(),
+            shipping: Mutex::default(),
             watching: None,
             drainer,
             connections,
@@ -223,12 +239,13 @@ impl Gateway {
             current: Mutex::new((Arc::clone(&policy), shared)),
         };
         if let Some(admin) = &policy.admin {
-            let console = Console::new(&policy, gateway.trail.clone()).map(Arc::new);
+            let console = Console::new(&policy, gateway.trail.clone(), gateway.receivers.clone()).map(Arc::new);
             if let Some(console) = &console {
                 console.renew(&policy, backends_now(&upstreams)).map_err(StartError::Policy)?;
             }
             let (metrics, connections) = (Arc::clone(&gateway.metrics), Arc::clone(&gateway.connections));
-            let sources = admin::Sources { drain, trail: gateway.trail.clone(), console: console.clone(), metrics, connections };
+            let receivers = gateway.receivers.clone();
+            let sources = admin::Sources { drain, trail: gateway.trail.clone(), console: console.clone(), metrics, connections, receivers };
             gateway.admin = Some(admin::start(admin.address, sources).map_err(|e| system(&admin.address.to_string(), &e))?);
             // Where nobody may use it, nobody looks.
             if let Some(console) = console.as_ref().filter(|_| admin.console.is_some()) {
@@ -240,7 +257,22 @@ impl Gateway {
             let (directory, index) = (policy.audit.directory.clone(), policy.audit.index_directory.clone());
             gateway.indexing = Some(Indexing::start(directory, index).map_err(|e| system("the index's thread", &e))?);
         }
+        gateway.ship(receivers, &policy).map_err(|e| system("a thread that ships records", &e))?;
         Ok(Arc::new(gateway))
+    }
+
+    /// Ships the trail's records to these receivers from now on, and no longer to those before.
+    fn ship(&self, receivers: Vec<Receiver>, policy: &Policy) -> io::Result<()> {
+        let mut shipping = self.shipping.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those before save their places first.
+        drop(std::mem::take(&mut *shipping));
+        *shipping = Shipping::start(receivers, &self.trail, policy.audit.spill_directory.clone(), &self.receivers)?;
+        Ok(())
+    }
+
+    /// The last records, the one of the stop among them, and no more.
+    fn stop_shipping(&self) {
+        drop(std::mem::take(&mut *self.shipping.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 
     /// The addresses really bound, and whether each speaks TLS.
@@ -265,7 +297,8 @@ impl Gateway {
 
     fn take_up(&self) -> Result<Vec<Diagnostic>, StartError> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let Prepared { policy, warnings, shared, tls } = prepare_after(&self.path, Some(&current.1), |_| {}).map_err(StartError::Policy)?;
+        let Prepared { policy, warnings, shared, tls, receivers } =
+            prepare_after(&self.path, Some(&current.1), |_| {}).map_err(StartError::Policy)?;
         if policy.listeners != current.0.listeners || policy.audit.directory != current.0.audit.directory {
             return Err(StartError::System("listeners and the audit folder change only with a restart; nothing was reloaded".into()));
         }
@@ -286,6 +319,9 @@ impl Gateway {
         }
         shared.in_force.take_up(&policy, &shared);
         self.metrics.certificates(expiries(&policy));
+        if let Err(error) = self.ship(receivers, &policy) {
+            tracing::error!(%error, "the system gives no thread to ship audit records; they wait in the trail");
+        }
         *current = (policy, shared);
         Ok(warnings)
     }
@@ -355,11 +391,13 @@ impl Gateway {
                 // Records whose inputs are still looked at come last.
                 let looked_at = inspection.finish(limits::INSPECTION_STOP_TIMEOUT);
                 own.trail.stop();
+                drop(own.shipping);
                 return drained && looked_at;
             }
             Err(shared) => {
                 inspection.finish(limits::INSPECTION_STOP_TIMEOUT);
                 shared.trail.stop();
+                shared.stop_shipping();
             }
         }
         drained

@@ -40,11 +40,7 @@ impl ClientConfigs {
             let verifier = Unverified { algorithms: provider.signature_verification_algorithms };
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
         } else {
-            let roots = match &tls.ca {
-                Some(path) => file_roots(path)?,
-                None => system_roots(policy)?,
-            };
-            builder.with_root_certificates(roots).with_no_client_auth()
+            builder.with_root_certificates(roots(tls.ca.as_deref(), policy)?).with_no_client_auth()
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::in_memory_sessions(BACKEND_TLS_SESSIONS_MAX);
@@ -54,7 +50,16 @@ impl ClientConfigs {
     }
 }
 
-/// A client of a gateway itself, for tests against a running one.
+/// The authorities in a file, or the system's.
+pub(super) fn roots(ca: Option<&Path>, policy: &Path) -> Result<RootCertStore, Diagnostic> {
+    match ca {
+        Some(path) => file_roots(path),
+        None => system_roots(policy),
+    }
+}
+
+/// A client of one server: of a receiver of records, or of a gateway itself where a running one is tested.
+#[derive(Clone)]
 pub struct Connector {
     connector: tokio_rustls::TlsConnector,
     name: ServerName<'static>,
@@ -73,7 +78,11 @@ impl Connector {
     /// As [`ClientConfigs::get`] and [`server_name`].
     pub fn new(tls: &MemberTls, path: &Path) -> Result<Self, Diagnostic> {
         let config = ClientConfigs::default().get(tls, path)?;
-        Ok(Self { connector: config.into(), name: server_name(tls, path)? })
+        Ok(Self::of(config, server_name(tls, path)?))
+    }
+
+    pub(super) fn of(config: Arc<ClientConfig>, name: ServerName<'static>) -> Self {
+        Self { connector: config.into(), name }
     }
 
     /// Shakes hands over a connection.
@@ -96,7 +105,7 @@ pub fn server_name(tls: &MemberTls, policy: &Path) -> Result<ServerName<'static>
     })
 }
 
-/// What is wrong with a file of authorities that a backend is verified against.
+/// What is wrong with a file of authorities that a backend or a receiver is verified against.
 pub fn authorities_mistake(path: &Path) -> Option<Diagnostic> {
     file_roots(path).err()
 }
@@ -119,8 +128,8 @@ fn system_roots(policy: &Path) -> Result<RootCertStore, Diagnostic> {
     // System stores hold the odd certificate that does not parse; the others serve.
     roots.add_parsable_certificates(loaded.certs);
     if roots.is_empty() {
-        let message = "a backend is to be verified, but this system has no certificates of authorities";
-        let help = "install the package ca-certificates, or set ca = \"file.pem\" at the backend";
+        let message = "a server is to be verified, but this system has no certificates of authorities";
+        let help = "install the package ca-certificates, or set ca = \"file.pem\" at the backend or receiver";
         return Err(Diagnostic::file(policy, message, help));
     }
     Ok(roots)

@@ -194,6 +194,10 @@ fn judge_leaf(leaf: &Held<'_>, names: &[SiteName], now: i64, found: &mut Vec<Dia
         found.push(leaf.says(format!("this certificate expires on {}, in {days} days", date(facts.not_after)), "renew it").warning());
     }
     judge_strength(leaf, found);
+    if names.is_empty() {
+        // A client's own certificate: who it is stands where the server looks for it.
+        return;
+    }
     if facts.names.is_empty() {
         let help = "browsers ignore the common name: issue a certificate with subjectAltName";
         found.push(leaf.says("this certificate has no subject alternative name", help).warning());

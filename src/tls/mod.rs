@@ -1,8 +1,9 @@
-//! Certificates and TLS: files loaded with every mistake named, one configuration towards clients, one per backend trust.
+//! Certificates and TLS: files loaded with every mistake named, one configuration towards clients, one per backend trust, one per receiver.
 
 pub mod client;
 pub mod load;
 mod pem;
+pub mod receiver;
 mod self_signed;
 pub mod server;
 pub mod status;

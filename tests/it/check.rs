@@ -40,7 +40,9 @@ fn every_mistake_is_reported_with_its_place_and_what_to_do() {
         fs::read_dir("tests/check").unwrap().map(|e| e.unwrap().path()).filter(|p| p.join("gateway.toml").exists()).collect();
     folders.sort();
     assert!(folders.len() >= 45, "only {} cases", folders.len());
-    readable_by_all(&["tests/check/_files/two-lines", "tests/check/_files/no-colon"]);
+    for name in ["two-lines", "no-colon", "own-headers", "nothing-but-comments"] {
+        readable_by_all(&[&format!("tests/check/_files/{name}")]);
+    }
     let mut wrong = Vec::new();
     for folder in folders {
         let got = output(&examine(&folder.join("gateway.toml"), &Disk));
@@ -126,6 +128,8 @@ fn helper_files() -> Memory {
         "../certs/chain.pem",
         "../certs/wiki.pem",
         "../certs/internal-ca.pem",
+        "../certs/gateway-client.key",
+        "siem-headers",
         "rules/modsecurity.conf",
         "spill/file",
         "crs/crs-setup.conf.example",
@@ -192,6 +196,12 @@ fn written(section: &str, line: &str) -> Vec<String> {
             .map(|key| format!("{MINIMAL}[[{key}]]\n{}", without("rule = 1\nreason = \"a\"\nowner = \"b\"\n", line)))
             .map(|text| format!("{text}{line}\n"))
             .into(),
+        "ship" => {
+            let posts = ["url", "headers_file", "gzip"].iter().any(|key| line.starts_with(key));
+            let place = if posts { "kind = \"otlp\"\nurl = \"https://a.internal\"" } else { "kind = \"syslog\"\naddress = \"127.0.0.1\"" };
+            let beside = if line.starts_with("key ") { "certificate = \"site.pem\"\n" } else { "" };
+            vec![format!("{MINIMAL}[[audit.ship]]\n{}{beside}{line}\n", without(&format!("name = \"a\"\n{place}"), line))]
+        }
         "auth" if line.starts_with("users") => {
             let (before, after) = MINIMAL.split_once("users = \"auth/htpasswd\"\n").unwrap();
             vec![with(before, after)]
@@ -249,7 +259,13 @@ fn writing_a_default_of_the_table_changes_nothing() {
         let bases = written(key.section, beside.trim_start());
         for (level, text) in written(key.section, &format!("{} = {value}{beside}", key.name)).iter().enumerate() {
             let own_base = matches!(key.section, "backend" | "member" | "admin" | "listener" | "rate_limit" | "account_requests");
-            let (with, base) = (plain(text), plain(if own_base { &bases[level] } else { MINIMAL }));
+            let without = text.replace(&format!("{} = {value}\n", key.name), "");
+            let base = match key.section {
+                "ship" => &without,
+                _ if own_base => &bases[level],
+                _ => MINIMAL,
+            };
+            let (with, base) = (plain(text), plain(base));
             if with != base {
                 let line = with.lines().zip(base.lines()).find(|(a, b)| a != b).map(|(a, b)| format!("{a} / {b}")).unwrap_or_default();
                 changed.push(format!("{}.{} = {value}: {line}", key.section, key.name));
@@ -274,6 +290,7 @@ fn every_example_of_the_table_is_accepted() {
         "map",
         "certificate",
         "path",
+        "ship",
         "tls",
     ];
     let mut refused = Vec::new();

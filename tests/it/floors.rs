@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("log", 4),
     ("evidence", 4),
     ("tls", 4),
+    ("ship", 5),
     ("upstream", 5),
     ("console", 6),
     ("layers/door", 6),
@@ -44,7 +45,7 @@ const FLOORS: &[(&str, u32)] = &[
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("rustls", &["tls", "upstream", "server"]),
     ("tokio_rustls", &["tls", "upstream", "server"]),
-    ("hyper", &["message", "server", "upstream", "rehearse", "cli"]),
+    ("hyper", &["message", "server", "upstream", "ship", "rehearse", "cli"]),
     ("seclang", &["policy", "layers/inspection", "rehearse"]),
 ];
 

@@ -31,11 +31,15 @@ impl Form {
     /// One record; `None` where the form has no place for it. `line` is without its line end, and so is the result.
     pub fn record(self, line: &[u8]) -> Option<String> {
         if self == Self::Json {
-            return String::from_utf8(line.to_vec()).ok();
+            return self.of(line, Value::Null);
         }
-        let record: Value = serde_json::from_slice(line).ok()?;
+        self.of(line, serde_json::from_slice(line).ok()?)
+    }
+
+    /// The same of a line that was parsed already.
+    pub fn of(self, line: &[u8], record: Value) -> Option<String> {
         match self {
-            Self::Json => None,
+            Self::Json => String::from_utf8(line.to_vec()).ok(),
             Self::Ecs => Some(ecs::record(record).to_string()),
             Self::Ocsf => Some(ocsf::record(&record).to_string()),
             Self::ModsecJson => modsec::record(&record).map(|value| value.to_string()),

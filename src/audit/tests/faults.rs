@@ -140,6 +140,83 @@ fn records_go_to_the_spill_directory_and_come_home() {
 }
 
 #[test]
+fn the_spill_directory_holds_no_more_than_it_may_and_what_is_beyond_waits_or_is_declared() {
+    let bench = Bench::new();
+    let spill = bench.folder.path().join("spill");
+    let settings = Settings {
+        spill_directory: Some(spill.clone()),
+        spill_bytes_max: 20_000,
+        queue_bytes_max: 20_000,
+        file_bytes_max: 6_000,
+        ..bench.signed_settings()
+    };
+    let trail = Trail::open(settings).unwrap();
+    write(&trail, 5);
+    assert!(trail.flush(SOON));
+    let aside = bench.folder.path().join("aside");
+    fs::rename(bench.directory(), &aside).unwrap();
+    fs::write(bench.directory(), "").unwrap();
+    trail.reopen();
+    // A few at a time, so that the spill folder fills first, then the queue.
+    let mut rounds = 0;
+    while trail.metrics().dropped == 0 {
+        write(&trail, 2);
+        trail.flush(Duration::from_millis(20));
+        rounds += 1;
+        assert!(rounds < 500, "{:?}", trail.metrics());
+    }
+    let spilled = |spill: &Path| read::files(spill).unwrap().iter().map(|path| path.metadata().unwrap().len()).sum::<u64>();
+    assert!(spilled(&spill) <= 20_000 && spilled(&spill) > 10_000, "{}", spilled(&spill));
+    assert!(!trail.healthy() && trail.metrics().spilling && trail.metrics().queued_bytes <= 20_000, "{:?}", trail.metrics());
+    fs::remove_file(bench.directory()).unwrap();
+    fs::rename(&aside, bench.directory()).unwrap();
+    until("it goes home", || {
+        write(&trail, 1);
+        trail.flush(SOON) && !trail.metrics().spilling && trail.healthy() && read::files(&spill).unwrap().is_empty()
+    });
+    assert!(trail.stop());
+    let (records, lost) = bench.account();
+    assert!(lost > 0);
+    assert_eq!((records + lost, records, lost), (trail.metrics().opened, trail.metrics().written, trail.metrics().dropped));
+    assert_eq!(bench.verified().bad, None);
+}
+
+#[test]
+fn with_sync_commit_nothing_counts_as_written_that_is_not_on_the_disk() {
+    let bench = Bench::new();
+    let (forced, fails) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+    let (own_forced, own_fails) = (Arc::clone(&forced), Arc::clone(&fails));
+    let fault = move || {
+        own_forced.fetch_add(1, SeqCst);
+        own_fails.load(SeqCst) == 1
+    };
+    let settings =
+        Settings { sync: SyncPolicy::Commit, file_bytes_max: 10_000, force_fault: Some(Arc::new(fault)), ..bench.signed_settings() };
+    let trail = Trail::open(settings).unwrap();
+    for round in 0..50 {
+        let before = forced.load(SeqCst);
+        write(&trail, 3);
+        assert!(trail.flush(SOON));
+        assert!(forced.load(SeqCst) > before, "round {round}: a commit is forced before anybody hears of it");
+        assert_eq!(trail.durable_sequence(), trail.last_sequence(), "round {round}");
+    }
+    // The disk does not take it: a state, an error, a new file, and nothing lost.
+    let durable = trail.durable_sequence();
+    fails.store(1, SeqCst);
+    write(&trail, 3);
+    assert!(trail.flush(SOON));
+    until("the refusal is told", || !trail.healthy() && trail.metrics().errors > 0);
+    assert_eq!(trail.durable_sequence(), durable);
+    fails.store(0, SeqCst);
+    write(&trail, 3);
+    until("it is well again", || trail.flush(SOON) && trail.healthy() && trail.durable_sequence() == trail.last_sequence());
+    assert!(trail.stop());
+    assert_eq!(bench.account(), (156, 0));
+    assert!(bench.files().len() > 3);
+    assert_eq!(bench.verified().bad, None);
+}
+
+#[test]
 fn a_flood_of_refusals_is_counted_and_fills_no_disk() {
     let bench = Bench::new();
     let trail = Trail::open(bench.signed_settings()).unwrap();

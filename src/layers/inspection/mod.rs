@@ -55,6 +55,21 @@ struct Set {
     geo: Option<Arc<dyn GeoDatabase>>,
 }
 
+/// A rule as it was loaded, for who asks which there are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LoadedRule {
+    /// The file it stands in.
+    pub file: Arc<str>,
+    /// The line it begins in, from one.
+    pub line: u32,
+    /// Its id.
+    pub id: u64,
+    /// `msg` as it is written.
+    pub message: Arc<str>,
+    /// Whether records name it.
+    pub logs: bool,
+}
+
 /// A transaction under way; its last phase runs when the record closes.
 #[derive(Debug)]
 pub struct Watch(Option<(Arc<Watched>, Plan)>);
@@ -145,12 +160,15 @@ impl Inspection {
         exclusions::apply(&mapped.map, &mapped.path, &set.exclusions, request.received.unix_micros, &mut transaction, record);
         let watched = Watched::new(transaction, &self.tools, request.raw.bytes.len());
         record.late = Some(watched.clone());
-        self.ask_block_lists(set, &watched, mode).await;
+        self.ask_block_lists(set, &watched, mode, &[Phase::RequestHeaders, Phase::Logging]).await;
         let mut plan = Plan::new(mode, settings, &watched);
         let outcome = watched.decide(Phase::RequestHeaders, None).await?;
         plan.judge(&watched, outcome.intervention)?;
         // `ctl:ruleEngine` may have lowered it.
         plan.mode = watched.with(|tx| tx.mode());
+        // Rules of phase 1 may have written down whom to ask about.
+        let rest = [Phase::RequestBody, Phase::ResponseHeaders, Phase::ResponseBody, Phase::Logging];
+        self.ask_block_lists(set, &watched, plan.mode, &rest).await;
         self.body(&plan, &watched, request).await?;
         Ok((inspected, Watch(Some((watched, plan)))))
     }
@@ -174,9 +192,10 @@ impl Inspection {
         }
     }
 
-    async fn ask_block_lists(&self, set: &Set, watched: &Watched, mode: Mode) {
-        if !set.asks_dns.is_empty() {
-            let names = watched.with(|tx| set.asks_dns.iter().flat_map(|phase| tx.dns_names(*phase)).collect());
+    async fn ask_block_lists(&self, set: &Set, watched: &Watched, mode: Mode, phases: &[Phase]) {
+        let asking: Vec<Phase> = set.asks_dns.iter().copied().filter(|phase| phases.contains(phase)).collect();
+        if !asking.is_empty() && mode != Mode::Off {
+            let names = watched.with(|tx| asking.iter().flat_map(|phase| tx.dns_names(*phase)).collect());
             self.tools.rbl.answer(names, watched, mode == Mode::Block).await;
         }
     }
@@ -227,6 +246,21 @@ impl Inspection {
         let head = response::Head::of(&response, &watched, plan.response_limit);
         response.body = response::pass(&plan, &watched, &self.tools.budget, response.body, head).await?;
         Ok(response)
+    }
+
+    /// The rules of all maps by file and line, each once.
+    pub fn loaded(&self) -> Vec<LoadedRule> {
+        let rule = |rule: &seclang::ruleset::Rule| LoadedRule {
+            file: rule.file.clone(),
+            line: rule.line,
+            id: rule.id,
+            message: rule.message_text.clone(),
+            logs: rule.log,
+        };
+        let mut all: Vec<LoadedRule> = self.sets.values().flat_map(|set| set.rules.rules()).map(rule).collect();
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// Waits until what is looked at on the pool has its record; false when that takes longer than `limit`.

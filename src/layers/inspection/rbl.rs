@@ -6,7 +6,7 @@ use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfi
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::{Resolver, TokioResolver};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,8 @@ pub(super) struct Rbl {
 /// What is known of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Known {
-    /// `None` where the name servers gave no answer.
-    listed: Option<bool>,
+    /// The first address, or that there is none; `None` where the name servers gave no answer.
+    listed: Option<Option<IpAddr>>,
     until: Instant,
 }
 
@@ -64,9 +64,9 @@ impl Rbl {
         }
         for name in names {
             match self.recall(&name).and_then(|known| known.listed) {
-                Some(listed) => watched.with(|tx| tx.dns_answer(&name, listed)),
+                Some(address) => watched.with(|tx| tx.dns_answer(&name, address)),
                 None => {
-                    watched.with(|tx| tx.dns_answer(&name, false));
+                    watched.with(|tx| tx.dns_answer(&name, None));
                     watched.remark("rbl_unanswered");
                 }
             }
@@ -89,8 +89,8 @@ impl Rbl {
         };
         let now = Instant::now();
         let (listed, lifetime) = match found {
-            Some(Ok(found)) => (Some(found.iter().next().is_some()), found.valid_until().saturating_duration_since(now)),
-            Some(Err(error)) if error.is_no_records_found() => (Some(false), Duration::ZERO),
+            Some(Ok(found)) => (Some(found.iter().next()), found.valid_until().saturating_duration_since(now)),
+            Some(Err(error)) if error.is_no_records_found() => (Some(None), Duration::ZERO),
             _ => (None, RBL_RETRY_INTERVAL),
         };
         let lifetime = if listed.is_some() { lifetime.clamp(RBL_TTL_MIN, RBL_TTL_MAX) } else { lifetime };

@@ -16,6 +16,7 @@ mod resolve;
 mod section;
 mod server;
 mod settings;
+mod ship;
 mod site;
 mod suggest;
 mod tree;

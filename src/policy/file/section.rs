@@ -30,6 +30,7 @@ impl<'a> Section<'a> {
     pub(super) fn open(ctx: &'a Ctx<'a>, table: &'a Table, span: Span, name: &'static str, narrow: bool) -> Self {
         let section = Self { ctx, table, span, name };
         let inner: &[&str] = match name {
+            "audit" => &["ship"],
             "site" => &["map", "auth", "ntlm", "rate_limit", "inspection", "exclusion", "mask", "account_requests"],
             "map" => &["auth", "ntlm", "rate_limit", "inspection", "exclusion", "mask"],
             _ => &[],
@@ -47,7 +48,7 @@ impl<'a> Section<'a> {
     /// The whole file; its keys are the tables.
     pub(super) fn root(ctx: &'a Ctx<'a>, table: &'a Table) -> Self {
         let section = Self { ctx, table, span: 0..0, name: "" };
-        let tables = || keys::SECTIONS.iter().map(|s| s.0).filter(|s| !matches!(*s, "member" | "map" | "account_requests"));
+        let tables = || keys::SECTIONS.iter().map(|s| s.0).filter(|s| !matches!(*s, "member" | "map" | "ship" | "account_requests"));
         for entry in &table.entries {
             if !tables().any(|t| t == entry.key.value) {
                 section.unknown(entry, tables(), false);

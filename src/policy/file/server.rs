@@ -3,7 +3,7 @@
 use super::section::Section;
 use super::settings::{Level, each, header_name};
 use super::tree::{Sp, Span};
-use super::{Ctx, Expect, Named, names, require};
+use super::{Ctx, Expect, Named, names, require, ship};
 use crate::audit::read::INDEX_DIRECTORY;
 use crate::audit::{JsonPath, Redactor};
 use crate::limits;
@@ -211,8 +211,10 @@ pub(super) fn audit(root: &Section<'_>, console: bool) -> Audit {
     let hours = s.and_then(|s| s.number_or("compress_after_hours", "never", 0..=876_000)).map_or(COMPRESS_AFTER_HOURS, |n| n.value);
     let flood = s.and_then(|s| s.number_or("flood_records_per_second", "unlimited", 1..=1_000_000));
     let failure = [("refuse", OnAuditFailure::Refuse), ("serve", OnAuditFailure::Serve)];
+    let state_directory = state_directory.map_or_else(|| beside(&directory), |d| d.value);
     Audit {
-        state_directory: state_directory.map_or_else(|| beside(&directory), |d| d.value),
+        ship: s.map(|s| ship::read(s, &state_directory)).unwrap_or_default(),
+        state_directory,
         signing_key: place("signing_key").map(|d| d.value),
         heads_file: place("heads_file").map(|d| d.value),
         spill_directory: place("spill_directory").map(|d| d.value),

@@ -148,7 +148,6 @@ fn target_removal(value: &Text, which: impl Fn(Text, &mut Vec<Problem>) -> Which
     let which = which(value.slice(0, semicolon).trim(), problems);
     let (pattern, _) = RulePattern::compile(&which, problems)?;
     let list = targets(&value.slice(semicolon + 1, string.len()), problems);
-    list.iter().for_each(|text| Target::warn_of_prefix(text, problems));
     let list = list.iter().filter_map(|text| Target::compile(text, problems)).collect();
     Some(Control::RemoveTargets(Selection { pattern, rules: Vec::new() }, list))
 }

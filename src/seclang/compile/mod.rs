@@ -26,9 +26,9 @@ impl RuleSet {
     ///
     /// # Errors
     /// Every mistake of the run, warnings among them. Without an error the warnings come with the rules.
-    pub fn load(files: &dyn FileSource, roots: &[&str]) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
+    pub fn load(files: &dyn FileSource, roots: &[impl AsRef<str>]) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut compiler = Compiler::new(files);
-        for root in roots {
+        for root in roots.iter().map(AsRef::as_ref) {
             match files.expand(root, "") {
                 Ok(paths) if paths.is_empty() => compiler.diagnostics.push(Diagnostic::file(root, "no file fits this pattern")),
                 Ok(paths) => paths.iter().for_each(|path| {
@@ -200,7 +200,7 @@ impl<'a> Compiler<'a> {
             let targets = link.targets.iter().chain(&link.excluded);
             self.settings.xml_paths |= targets.into_iter().any(|target| matches!(target.selector, Some(Selector::XmlPath(..))));
             link.test = rule::test(&text.operator, self.files, path, &mut self.problems);
-            if link.test.as_ref().is_some_and(rule::wants_key) {
+            if link.test.as_ref().is_some_and(rule::wants_key) && !self.may_be_skipped(rule.phase) {
                 self.wants_key.push(text.operator.argument.span());
             }
         }
@@ -215,6 +215,12 @@ impl<'a> Compiler<'a> {
         } else {
             self.add(rule, opened);
         }
+    }
+
+    /// Whether a rule above may skip what stands here, so that it is a matter of settings whether it runs.
+    fn may_be_skipped(&self, phase: crate::verdict::Phase) -> bool {
+        let above = self.rules.iter().flatten().filter(|rule| rule.phase == phase);
+        above.filter_map(|rule| rule.skip_after.as_ref()).any(|label| !self.markers.contains(label))
     }
 
     fn start_rule(&mut self, file: FileId, actions: &[WithSpan], span: Span) -> Rule {

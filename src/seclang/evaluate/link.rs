@@ -1,6 +1,7 @@
 //! One link of a chain: its values, their transformations, the operator.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -34,6 +35,9 @@ impl Transaction {
         };
         let mut matched = false;
         for seen in self.values(run, number, link) {
+            if matches!(&test.check, Check::Operator(operator) if operator.needs() == Need::Dns) {
+                self.state.looked_at = seen.name.clone();
+            }
             for value in self.stages(link, &seen.value) {
                 let captured = match self.test(run, link, test, &value) {
                     None => return matched,
@@ -118,7 +122,7 @@ impl Transaction {
         }
         let mut captures = link.capture.then(Captures::default);
         let matched = match &test.check {
-            Check::Operator(operator) if operator.needs() == Need::Dns => self.listed(operator, value),
+            Check::Operator(operator) if operator.needs() == Need::Dns => self.listed(operator, value, captures.as_mut()),
             Check::Operator(operator) if operator.needs() == Need::Geo => self.locate(value),
             Check::Operator(operator) => operator.matches(value, expanded.as_deref(), captures.as_mut()),
             Check::Pattern => match self.pattern(&expanded.unwrap_or_default()) {
@@ -144,12 +148,23 @@ impl Transaction {
     }
 
     /// `@rbl` by the answers the caller gave.
-    fn listed(&self, operator: &Operator, value: &[u8]) -> Matched {
+    fn listed(&self, operator: &Operator, value: &[u8], captures: Option<&mut Captures>) -> Matched {
         let key = self.rules.settings().http_bl_key.as_deref();
+        if let Some(reason) = operator.dns_wants(key) {
+            return Matched::Error(format!("@rbl has nobody to ask: {reason}"));
+        }
         let Some(name) = operator.dns_name(value, key) else { return Matched::No };
         match self.state.dns.get(&name) {
-            Some(listed) => Matched::from(*listed),
-            None => Matched::Error(format!("nobody has resolved {name}")),
+            Some(Some(address)) => {
+                if let Some(captures) = captures {
+                    let variable = String::from_utf8_lossy(&self.state.looked_at);
+                    captures.clear();
+                    captures.set(0, operator.dns_meaning(value, &variable, *address).as_bytes());
+                }
+                Matched::Yes
+            }
+            Some(None) => Matched::No,
+            None => Matched::Error("nobody has resolved the name for @rbl".to_owned()),
         }
     }
 
@@ -213,10 +228,10 @@ impl Transaction {
         names
     }
 
-    /// Whether a name of [`Transaction::dns_names`] has an address.
-    pub fn dns_answer(&mut self, name: &str, found: bool) {
+    /// The address of a name of [`Transaction::dns_names`], or that it has none. Lists tell by the address what they know.
+    pub fn dns_answer(&mut self, name: &str, address: Option<IpAddr>) {
         if self.state.dns.len() < limits::DNS_NAMES_MAX {
-            self.state.dns.insert(name.to_owned(), found);
+            self.state.dns.insert(name.to_owned(), address);
         }
     }
 }

@@ -283,6 +283,22 @@ impl Operator {
             _ => None,
         }
     }
+
+    /// Why there is nothing to ask although the value would have a name: a setting is missing.
+    pub(crate) fn dns_wants(&self, http_bl_key: Option<&str>) -> Option<&'static str> {
+        match self {
+            Self::Rbl(list) if list.is_http_bl() && http_bl_key.is_none() => Some("the list answers only with a key: set SecHttpBlKey"),
+            _ => None,
+        }
+    }
+
+    /// What an address in the answer means, for `TX:0`.
+    pub(crate) fn dns_meaning(&self, value: &[u8], variable: &str, answer: std::net::IpAddr) -> String {
+        match self {
+            Self::Rbl(list) => list.meaning(value, variable, answer),
+            _ => String::new(),
+        }
+    }
 }
 
 /// Whether the text holds `%{name}` with a name that can be a variable's; `%{2,3}` in a pattern is none.

@@ -192,6 +192,10 @@ impl Draft {
             return Way::Plain;
         }
         let Check::Operator(operator) = &test.check else { return Way::Plain };
+        if matches!(operator, Operator::Rbl(_)) {
+            // What it captures names the variable.
+            return Way::Plain;
+        }
         let gated = !test.negated && test.argument.is_none();
         let requirement = if gated { Requirement::of(operator) } else { None };
         let bit = requirement.map(|requirement| self.bit(requirement));

@@ -183,8 +183,10 @@ pub(crate) struct State {
     pub(crate) sanitised: Vec<(Arc<str>, Bytes)>,
     pub(crate) session_id: Bytes,
     pub(crate) user_id: Bytes,
-    /// Names that were resolved for `@rbl`, and whether they have an address.
-    pub(crate) dns: BTreeMap<String, bool>,
+    /// Names that were resolved for `@rbl`, and the address they have.
+    pub(crate) dns: BTreeMap<String, Option<IpAddr>>,
+    /// The full name of the value that `@rbl` is asked about.
+    pub(crate) looked_at: Bytes,
     /// What `@geoLookup` found last.
     pub(crate) geo: Vec<Entry>,
     /// Patterns built for this transaction, by their text.

@@ -262,7 +262,8 @@ fn persistent_collections_are_shared_by_all_threads_and_outlive_a_reload() {
     });
 }
 
-/// A name server that lists 127.0.0.1 in the zone `listed.test`, has nothing in `empty.test`, and never answers for others.
+/// A name server that lists 127.0.0.1 in the zone `listed.test` and, for who has the key, in Project Honey Pot's as a suspicious comment
+/// spammer; it has nothing in `empty.test`, and never answers for others.
 async fn name_server(asked: std::sync::Arc<std::sync::Mutex<Vec<String>>>) -> std::net::SocketAddr {
     let socket = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
@@ -278,14 +279,18 @@ async fn name_server(asked: std::sync::Arc<std::sync::Mutex<Vec<String>>>) -> st
             }
             let name = labels.join(".").to_lowercase();
             asked.lock().unwrap().push(name.clone());
-            let listed = name == "1.0.0.127.listed.test";
-            if !listed && !name.ends_with("empty.test") {
-                continue;
-            }
+            let address: Option<[u8; 4]> = match name.as_str() {
+                "1.0.0.127.listed.test" => Some([127, 0, 0, 2]),
+                "abcdefghijkl.1.0.0.127.dnsbl.httpbl.org" => Some([127, 9, 40, 5]),
+                other if other.ends_with("empty.test") => None,
+                _ => continue,
+            };
+            let listed = address.is_some();
             let mut reply = packet[..end].to_vec();
             reply[2..12].copy_from_slice(&[0x81, if listed { 0x80 } else { 0x83 }, 0, 1, 0, u8::from(listed), 0, 0, 0, 0]);
-            if listed {
-                reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 127, 0, 0, 2]);
+            if let Some(address) = address {
+                reply.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4]);
+                reply.extend(address);
             }
             socket.send_to(&reply, from).await.unwrap();
         }
@@ -318,6 +323,54 @@ fn block_lists_are_asked_once_and_without_an_answer_nobody_is_listed() {
             // A question without an answer is sent more than once.
             let count = asked.lock().unwrap().iter().filter(|name| name.ends_with(zone)).count();
             assert!(count == 1 || notes, "{zone} was asked {count} times");
+        }
+    });
+}
+
+#[test]
+fn what_a_block_list_knows_of_an_address_can_be_asked_and_the_key_is_in_no_record() {
+    run(async {
+        let server = name_server(std::sync::Arc::default()).await;
+        let backend = Backend::start(|_| ok("x")).await;
+        // As the Core Rule Set 3 has it: the address is written down in phase 1, and settings decide whether the list is asked.
+        let rules = "SecRuleEngine On\nSecHttpBlKey abcdefghijkl\n\
+            SecAction \"id:1,phase:1,pass,nolog,setvar:'tx.real_ip=%{remote_addr}'\"\n\
+            SecRule TX:REAL_IP \"@rbl dnsbl.httpbl.org\" \"id:2,phase:2,capture,pass,log,msg:'%{tx.0}',setvar:'tx.said=%{tx.0}'\"\n\
+            SecRule TX:said \"@rx (?i)\\. ([^:]*) spammer[^:]*: (\\d+) days.*score ([4-9]\\d)\" \"id:3,phase:2,deny,status:418,capture,msg:'%{tx.1}, %{tx.2} days, %{tx.3}'\"\n";
+        let inspection = format!("[inspection]\nmode = \"block\"\nrules = [\"own.conf\"]\nrbl_name_servers = [\"{server}\"]\n");
+        let gate = Gate::start_with(&format!("{inspection}{}", open_site(backend.address, "")), &[("own.conf", rules)]);
+        assert_eq!(ask(gate.plain, get("/pot", "")).await.status, 418);
+        let record = gate.record("/pot").await;
+        let said: Vec<&str> = record["rules"].as_array().unwrap().iter().map(|rule| rule["message"].as_str().unwrap()).collect();
+        assert_eq!(
+            said,
+            [
+                "RBL lookup of 1.0.0.127.dnsbl.httpbl.org succeeded at TX:real_ip. Suspicious comment spammer IP: 9 days since last activity, threat score 40",
+                "Suspicious comment, 9 days, 40"
+            ]
+        );
+        assert!(!record.to_string().contains("abcdefghijkl"));
+    });
+}
+
+#[test]
+fn a_pattern_that_reaches_its_bound_refuses_with_500_or_passes_as_on_error_says() {
+    run(async {
+        let backend = Backend::start(|_| ok("x")).await;
+        let rules = "SecRuleEngine On\nSecRule ARGS:q \"@rx ^(a|aa)+\\1!$\" \"id:1,phase:2,deny\"\n";
+        let hostile = format!("?q={}", "a".repeat(4_000));
+        for (key, status, action) in [("", 500, "deny"), ("on_error = \"closed\"\n", 500, "deny"), ("on_error = \"open\"\n", 200, "allow")]
+        {
+            let inspection = format!("[inspection]\nmode = \"block\"\nrules = [\"own.conf\"]\n{key}");
+            let gate = Gate::start_with(&format!("{inspection}{}", open_site(backend.address, "")), &[("own.conf", rules)]);
+            let before = backend.requests().len();
+            assert_eq!(ask(gate.plain, get(&format!("/bound{hostile}"), "")).await.status, status, "{key}");
+            assert_eq!(backend.requests().len() - before, usize::from(status == 200));
+            let record = gate.record("/bound").await;
+            assert_eq!(record["decision"]["action"], action, "{record:#}");
+            assert!(record.to_string().contains("engine_error"), "the record has to say so: {record:#}");
+            assert_eq!(ask(gate.plain, get("/judged?q=aaa!", "")).await.status, 403, "within the bound the rule decides");
+            assert_eq!(ask(gate.plain, get("/fine?q=b", "")).await.status, 200);
         }
     });
 }

@@ -1,5 +1,6 @@
 //! What rules do, one promise a test: the reference manual's words, as ModSecurity 2 keeps them.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use seclang::{Cause, Disruption, Effect, GeoDatabase, GeoRecord, MemoryCollections, Mode, Options, Phase, Transaction};
@@ -241,7 +242,7 @@ fn the_boundary_of_a_multipart_body_without_bytes_is_judged() {
 #[test]
 fn a_block_list_is_asked_through_the_caller() {
     let set = rules("SecRule REMOTE_ADDR \"@rbl list.example\" \"id:1,phase:1,deny\"");
-    let visit = |answer: Option<bool>| {
+    let visit = |answer: Option<Option<IpAddr>>| {
         let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Block), ..Options::default() });
         tx.connection([192, 0, 2, 7].into(), 1, [192, 0, 2, 2].into(), 80);
         assert_eq!(tx.dns_names(Phase::RequestHeaders), ["7.2.0.192.list.example"]);
@@ -250,7 +251,52 @@ fn a_block_list_is_asked_through_the_caller() {
         }
         (tx.request_headers_done(&mut MemoryCollections::default()).is_some(), tx.errors().len())
     };
-    assert_eq!([visit(Some(true)), visit(Some(false)), visit(None)], [(true, 0), (false, 0), (false, 1)]);
+    assert_eq!([visit(Some(Some([127, 0, 0, 2].into()))), visit(Some(None)), visit(None)], [(true, 0), (false, 0), (false, 1)]);
+}
+
+#[test]
+fn what_a_block_list_says_is_captured_and_its_key_is_not() {
+    let said = |zone: &str, answer: [u8; 4]| {
+        let set = rules(&format!(
+            "SecHttpBlKey abcdefghijkl\nSecAction \"id:1,phase:1,pass,nolog,setvar:tx.real_ip=%{{remote_addr}}\"\n\
+             SecRule TX:real_ip \"@rbl {zone}\" \"id:2,phase:2,deny,capture,setvar:tx.said=%{{tx.0}}\""
+        ));
+        let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Block), ..Options::default() });
+        tx.connection([192, 0, 2, 7].into(), 1, [192, 0, 2, 2].into(), 80);
+        assert_eq!(tx.dns_names(Phase::RequestBody), [""; 0], "rules of phase 1 have to run first");
+        tx.request_headers_done(&mut MemoryCollections::default());
+        for name in tx.dns_names(Phase::RequestBody) {
+            tx.dns_answer(&name, Some(answer.into()));
+        }
+        assert!(tx.request_body_done(&mut MemoryCollections::default()).is_some(), "{:?}", tx.errors());
+        String::from_utf8_lossy(tx.tx_variable("said").unwrap()).into_owned()
+    };
+    let looked = |zone: &str| format!("RBL lookup of 7.2.0.192.{zone} ");
+    for (zone, answer, expected) in [
+        (
+            "dnsbl.httpbl.org",
+            [127, 9, 40, 5],
+            "succeeded at TX:real_ip. Suspicious comment spammer IP: 9 days since last activity, threat score 40",
+        ),
+        ("dnsbl.httpbl.org", [127, 0, 3, 0], "succeeded at TX:real_ip. Search Engine: 0 days since last activity, threat score 3"),
+        ("dnsbl.httpbl.org", [192, 0, 2, 1], "failed: bad response"),
+        ("multi.uribl.com", [127, 0, 0, 14], "succeeded at TX:real_ip (BLACK,GREY,RED)."),
+        ("zen.spamhaus.org", [127, 0, 0, 10], "succeeded at TX:real_ip (Delivering unauthenticated SMTP email)."),
+        ("zen.spamhaus.org", [127, 0, 0, 99], "succeeded at TX:real_ip."),
+        ("list.example", [127, 0, 0, 2], "succeeded at TX:real_ip."),
+    ] {
+        assert_eq!(said(zone, answer), looked(zone) + expected);
+    }
+}
+
+#[test]
+fn a_block_list_without_its_key_is_an_engine_error_where_its_rule_runs() {
+    let text = "SecRule &ARGS:ask \"@eq 0\" \"id:1,phase:1,pass,nolog,skipAfter:BEHIND\"\n\
+                SecRule REMOTE_ADDR \"@rbl dnsbl.httpbl.org\" \"id:2,phase:1,deny\"\nSecMarker BEHIND";
+    assert_eq!(tx(text, "/").errors().len(), 0, "a setting skips it, so nothing is said when it is loaded");
+    let asking = tx(text, "/?ask=1");
+    assert_eq!((asking.errors().len(), asking.errors()[0].rule_id, asking.intervention().is_some()), (1, Some(2), false));
+    assert!(asking.errors()[0].detail.contains("SecHttpBlKey"), "{:?}", asking.errors());
 }
 
 #[test]
