@@ -49,6 +49,12 @@ pub fn rfc3339(unix_micros: u64) -> String {
     jiff::Timestamp::from_microsecond(micros).map_or_else(|_| "1970-01-01T00:00:00.000000Z".into(), |t| format!("{t:.6}"))
 }
 
+/// `unix_seconds` as `Date` has it: IMF-fixdate of RFC 9110 section 5.6.7.
+pub fn http_date(unix_seconds: u64) -> String {
+    let time = jiff::Timestamp::from_second(i64::try_from(unix_seconds).unwrap_or(i64::MAX)).unwrap_or_default();
+    time.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
 /// Microseconds since the Unix epoch of an RFC 3339 time; `None` where it is none, or before.
 pub fn unix_micros(text: &str) -> Option<u64> {
     u64::try_from(text.parse::<jiff::Timestamp>().ok()?.as_microsecond()).ok()
@@ -64,5 +70,10 @@ mod tests {
         assert_eq!(rfc3339(0), "1970-01-01T00:00:00.000000Z");
         assert_eq!(unix_micros(&rfc3339(1_700_000_000_000_001)), Some(1_700_000_000_000_001));
         assert_eq!(unix_micros("yesterday"), None);
+    }
+
+    #[test]
+    fn a_date_header_is_in_english_and_gmt() {
+        assert_eq!(http_date(784_111_777), "Sun, 06 Nov 1994 08:49:37 GMT");
     }
 }

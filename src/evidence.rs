@@ -1,5 +1,6 @@
 //! What each step of the walk hands to the next as proof that it took place; made by its layer alone (a test reads the sources).
 
+use crate::head::Value;
 use crate::policy::{Map, Site};
 use bytes::Bytes;
 use std::net::IpAddr;
@@ -38,6 +39,11 @@ impl Mapped {
     /// `http` or `https`, as the client sees it.
     pub fn scheme(&self) -> &'static str {
         if self.tls { "https" } else { "http" }
+    }
+
+    /// The same for a header.
+    pub fn scheme_value(&self) -> Value<'static> {
+        if self.tls { const { Value::from_static("https") } } else { const { Value::from_static("http") } }
     }
 }
 

@@ -28,6 +28,12 @@ pub const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 pub const LINGER_BYTES_MAX: usize = 1024 * 1024;
 /// Time for the same; a client on a slow line has had its answer by then.
 pub const LINGER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Bytes of an answer taken from its body before they are written, and pieces of them: what one client that reads slowly holds.
+pub const ANSWER_QUEUED_BYTES_MAX: usize = 256 * 1024;
+/// The pieces; a write of more would be split by the kernel's own limits no later.
+pub const ANSWER_QUEUED_PIECES_MAX: usize = 28;
+/// Bytes of a piece up to which it is copied behind what is written before it, which costs less than a piece of its own.
+pub const ANSWER_JOINED_BYTES_MAX: usize = 4 * 1024;
 /// Bytes of a PROXY protocol line (version 1), as its specification says.
 pub const PROXY_LINE_BYTES_MAX: usize = 107;
 /// Bytes of addresses and values in a PROXY protocol header of version 2; balancers send a few hundred.

@@ -3,7 +3,7 @@
 use mimalloc::MiMalloc;
 use std::process::ExitCode;
 
-// hyper and rustls allocate a handful of times per request; this allocator makes that cheap (docs/performance.md).
+// A request allocates a few dozen times; this allocator makes that cheap (docs/performance.md).
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -1,16 +1,19 @@
 //! The one request, the one response and the one body type that walk through the stack.
 
 use crate::clock::Moment;
-use crate::head::RawHead;
+use crate::head::{Headers, OwnValue, RawHead};
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use std::fmt;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
 
 /// The id of one request, on the error page and in the audit record: 48 bits of milliseconds and 80 random bits,
 /// 26 characters of Crockford's base 32, so that ids sort by time.
@@ -21,11 +24,15 @@ impl EventId {
     /// A new id for a request received at `moment`; `random` supplies 80 bits and need not be secret.
     pub fn new(moment: Moment, random: u128) -> Self {
         const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
-        let mut value = (u128::from(moment.unix_micros / 1000) << 80) | (random & ((1 << 80) - 1));
+        let value = (u128::from(moment.unix_micros / 1000) << 80) | (random & ((1 << 80) - 1));
         let mut out = [b'0'; 26];
-        for place in out.iter_mut().rev() {
-            *place = ALPHABET[(value & 31) as usize];
-            value >>= 5;
+        // Sixty bits at a time, which one register holds.
+        for (part, digits) in out.rchunks_mut(12).enumerate() {
+            let mut value = (value >> (60 * part)) as u64;
+            for place in digits.iter_mut().rev() {
+                *place = ALPHABET[(value & 31) as usize];
+                value >>= 5;
+            }
         }
         Self(out)
     }
@@ -75,23 +82,64 @@ pub struct Peer {
     /// What TLS agreed on; `None` on a plain listener.
     pub tls: Option<TlsSession>,
     /// The remote address alone, as `X-Forwarded-For` carries it: written once per connection.
-    pub remote_text: HeaderValue,
+    pub remote_text: OwnValue,
     /// The local address alone, as records carry it.
-    pub local_text: HeaderValue,
+    pub local_text: OwnValue,
     /// What layers keep for as long as the client's connection lasts (a pinned backend connection).
     pub attachments: Mutex<http::Extensions>,
 }
 
-/// The hold on a connection whose next answer may be a 101 (RFC 9110 section 7.8).
-pub type Upgrade = hyper::upgrade::OnUpgrade;
+/// A connection that has become a plain stream.
+pub trait Duplex: AsyncRead + AsyncWrite + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Send> Duplex for T {}
+
+impl fmt::Debug for dyn Duplex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Duplex")
+    }
+}
+
+/// A client's connection after a 101.
+pub type Upgraded = Pin<Box<dyn Duplex>>;
+
+/// The hold on a connection whose next answer may be a 101 (RFC 9110 section 7.8): gives the connection when that has been written,
+/// and nothing when it was another.
+#[derive(Debug)]
+pub struct Upgrade(oneshot::Receiver<Upgraded>);
+
+/// The other end of an [`Upgrade`].
+#[derive(Debug)]
+pub struct Grant(oneshot::Sender<Upgraded>);
+
+impl Upgrade {
+    /// A hold, and what to hand the connection over with.
+    pub fn new() -> (Grant, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (Grant(sender), Self(receiver))
+    }
+}
+
+impl Grant {
+    /// Hands the connection over; nobody may be there any more to take it.
+    pub fn give(self, connection: Upgraded) {
+        let _ = self.0.send(connection);
+    }
+}
+
+impl Future for Upgrade {
+    type Output = Option<Upgraded>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Upgraded>> {
+        Pin::new(&mut self.0).poll(cx).map(Result::ok)
+    }
+}
 
 impl Peer {
     /// A plain connection; the handshake adds `tls`.
     pub fn new(remote: SocketAddr, local: SocketAddr, connection: u64) -> Self {
         // An address is made of characters that a header may have.
-        let text = |address: SocketAddr| {
-            HeaderValue::try_from(address.ip().to_canonical().to_string()).unwrap_or(HeaderValue::from_static("unknown"))
-        };
+        let text = |address: SocketAddr| OwnValue::new(address.ip().to_canonical().to_string()).unwrap_or_default();
         let (remote_text, local_text) = (text(remote), text(local));
         Self { remote, local, connection, tls: None, remote_text, local_text, attachments: Mutex::default() }
     }
@@ -111,13 +159,13 @@ pub struct Request {
     /// The method.
     pub method: Method,
     /// The head as it arrived; what inspection sees.
-    pub raw: RawHead,
+    pub raw: Arc<RawHead>,
     /// The request target as sent (HTTP/1), or `:path` (HTTP/2).
     pub target: Bytes,
     /// The `Host` header's value (HTTP/1) or `:authority` (HTTP/2), as sent.
     pub authority: Option<Bytes>,
     /// The headers the layers read and alter, names in lower case.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// The body.
     pub body: Body,
     /// What the wire refused it for; such a request is masked and audited, and goes no further.
@@ -132,7 +180,7 @@ pub struct Response {
     /// The status.
     pub status: StatusCode,
     /// The headers.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// The body.
     pub body: Body,
     /// Close the client's connection without an answer (an HTTP/0.9 request line, a rule's `drop`).
@@ -142,7 +190,7 @@ pub struct Response {
 impl Response {
     /// A response with nothing but a status.
     pub fn new(status: StatusCode) -> Self {
-        Self { status, headers: HeaderMap::new(), body: Body::empty(), abort: false }
+        Self { status, headers: Headers::new(), body: Body::empty(), abort: false }
     }
 }
 
@@ -264,20 +312,7 @@ impl http_body::Body for Body {
     }
 }
 
-/// A refusal that the wire put into an I/O error comes out again as itself.
 fn body_error(error: &hyper::Error) -> BodyError {
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        if let Some(refusal) = inner.downcast_ref::<Refusal>() {
-            return BodyError::Refused(refusal.clone());
-        }
-        if let Some(io) = inner.downcast_ref::<std::io::Error>()
-            && let Some(refusal) = io.get_ref().and_then(|e| e.downcast_ref::<Refusal>())
-        {
-            return BodyError::Refused(refusal.clone());
-        }
-        source = inner.source();
-    }
     if error.is_incomplete_message() { BodyError::Refused(Refusal::BodyIncomplete) } else { BodyError::Broken(error.to_string()) }
 }
 

@@ -143,7 +143,7 @@ impl Stack {
 
     /// One request, from its head to a response whose body closes the record when it ends.
     pub async fn handle(&self, mut request: Request) -> Response {
-        let asked = Asked::new(request.id, &request.method, &request.headers);
+        let asked = Asked::new(request.id, &request.method, &request.raw);
         let mut record = self.audit.open(&mut request);
         let mut reached = Reached::default();
         let outcome = self.walk(request, &mut record, &mut reached).await;
@@ -277,7 +277,7 @@ impl Stack {
     fn join(&self, ends: Ends, end: TunnelRecord, reached: Reached) {
         let (in_force, idle) = (Arc::clone(&self.in_force), TUNNEL_IDLE_TIMEOUT);
         tokio::spawn(async move {
-            let Ok(client) = ends.client.await else { return };
+            let Some(client) = ends.client.await else { return };
             let still_allowed = || match (&reached.mapped, &reached.caller) {
                 (Some(mapped), Some(caller)) => in_force.still_allowed(mapped, caller),
                 _ => false,

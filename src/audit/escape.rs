@@ -30,7 +30,7 @@ pub fn push_text(out: &mut Vec<u8>, text: &[u8]) {
 pub fn visible(bytes: &[u8]) -> String {
     match std::str::from_utf8(bytes) {
         // Looking for one byte is cheaper than for two, and nearly always enough.
-        Ok(text) if !bytes.contains(&b'\\') || !text.contains("\\x") => text.to_owned(),
+        Ok(text) if !bytes.iter().fold(false, |found, byte| found | (*byte == b'\\')) || !text.contains("\\x") => text.to_owned(),
         _ => {
             let mut out = String::with_capacity(bytes.len() + 16);
             for chunk in bytes.utf8_chunks() {

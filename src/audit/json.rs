@@ -41,7 +41,7 @@ pub(crate) fn record(record: &Record, redactor: &Redactor, scratch: &mut Scratch
     scratch.known.of(redactor);
     let learned = learn(record, redactor, scratch);
     let Scratch { found, known } = scratch;
-    let mut line = Line { out, redactor, learned, found, known, truncated: Vec::new() };
+    let mut line = Line { out, redactor, learned: &learned, found, known, truncated: Vec::new() };
     line.event(record);
     line.who(record);
     line.http(record);
@@ -177,7 +177,7 @@ enum From {
 struct Line<'a> {
     out: &'a mut Vec<u8>,
     redactor: &'a Redactor,
-    learned: Learned,
+    learned: &'a Learned,
     found: &'a mut Vec<Range<usize>>,
     known: &'a mut Known,
     truncated: Vec<&'static str>,
@@ -222,9 +222,7 @@ impl Line<'_> {
     /// A text of a stranger's choosing: searched for secrets, cut, escaped. `field` names it where it was cut.
     fn text(&mut self, key: &[u8], field: &'static str, text: &str, shape: Shape) {
         self.raw(key);
-        let learned = std::mem::replace(&mut self.learned, Learned::new());
-        self.value(field, text.as_bytes(), shape, From::Text, &learned);
-        self.learned = learned;
+        self.value(field, text.as_bytes(), shape, From::Text, self.learned);
     }
 
     /// The same for a text that decides (a path, a host): other fields' secrets are not looked for in it.
@@ -293,12 +291,12 @@ impl Line<'_> {
 
     fn who(&mut self, record: &Record) {
         let remote = record.peer.remote.ip().to_canonical();
-        let remote_text = Some(record.peer.remote_text.as_bytes());
+        let remote_text = Some(record.peer.remote_text.get().as_bytes());
         self.address(b",\"source\":{\"ip\":\"", record.source, remote_text.filter(|_| record.source == remote));
         self.count(b",\"port\":", u64::from(record.peer.remote.port()));
         self.address(b",\"peer_ip\":\"", remote, remote_text);
         self.count(b",\"connection\":", record.peer.connection);
-        self.address(b"},\"destination\":{\"ip\":\"", record.peer.local.ip(), Some(record.peer.local_text.as_bytes()));
+        self.address(b"},\"destination\":{\"ip\":\"", record.peer.local.ip(), Some(record.peer.local_text.get().as_bytes()));
         self.count(b",\"port\":", u64::from(record.peer.local.port()));
         self.raw(b"}");
         if let Some(user) = &record.auth.user {
@@ -365,7 +363,7 @@ impl Line<'_> {
         if shown.len() < headers.len() {
             self.cut(FIELD);
         }
-        let learned = std::mem::replace(&mut self.learned, Learned::new());
+        let learned = self.learned;
         let mut separator: &[u8] = b",\"headers\":{\"";
         for (place, (name, _)) in shown.iter().enumerate() {
             if shown[..place].iter().any(|(earlier, _)| same_name(earlier, name)) {
@@ -384,13 +382,12 @@ impl Line<'_> {
                     self.raw(b"\"[redacted]\"");
                 } else {
                     let shape = if name.eq_ignore_ascii_case("referer") { Shape::Url } else { Shape::Free };
-                    self.value(FIELD, value, shape, From::Bytes, &learned);
+                    self.value(FIELD, value, shape, From::Bytes, learned);
                 }
             }
             self.raw(b"]");
         }
         self.raw(b"}");
-        self.learned = learned;
     }
 
     fn url(&mut self, record: &Record) {
@@ -489,9 +486,7 @@ impl Line<'_> {
             }
         } else {
             self.raw(b",\"matched\":");
-            let learned = std::mem::replace(&mut self.learned, Learned::new());
-            self.value("rules.matched", &rule.matched, Shape::Free, From::Bytes, &learned);
-            self.learned = learned;
+            self.value("rules.matched", &rule.matched, Shape::Free, From::Bytes, self.learned);
             if !rule.data.is_empty() {
                 self.text(b",\"data\":", "rules.data", &rule.data, Shape::Free);
             }

@@ -256,7 +256,7 @@ pub struct Record {
     /// The client's address after trusted proxies are believed; the peer's otherwise.
     pub source: IpAddr,
     /// The method as sent.
-    pub method: String,
+    pub method: Cow<'static, str>,
     /// `1.0`, `1.1`, `2`.
     pub version: &'static str,
     /// The scheme the client used.
@@ -327,7 +327,7 @@ impl Record {
             source: peer.remote.ip().to_canonical(),
             scheme: if peer.tls.is_some() { "https" } else { "http" },
             peer,
-            method: String::new(),
+            method: Cow::Borrowed(""),
             version: "1.1",
             host: String::new(),
             path: String::new(),

@@ -347,7 +347,7 @@ fn with_text(text: &str) -> Vec<(&'static str, Record)> {
         fill(&mut record);
         out.push((name, record));
     };
-    put("method", &|r| r.method = text.into());
+    put("method", &|r| r.method = text.to_owned().into());
     put("host", &|r| r.host = text.into());
     put("path", &|r| r.path = text.into());
     put("canonical_path", &|r| r.canonical_path = Some(text.into()));
@@ -474,7 +474,7 @@ proptest! {
         status in proptest::option::of(100u16..1000),
     ) {
         let mut record = full();
-        record.method.clone_from(&text);
+        record.method = text.clone().into();
         record.host.clone_from(&text);
         record.path = escape::visible(&bytes);
         record.query = Some(text.clone());

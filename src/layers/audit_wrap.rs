@@ -2,6 +2,7 @@
 
 use crate::audit::escape::visible;
 use crate::audit::{Action, Decision, Ended, Kind, Record, Sink, Trail};
+use crate::head::NameSet;
 use crate::message::{Body, BodyError, Request, Response};
 use crate::metrics::Metrics;
 use crate::refusal::Layer;
@@ -10,30 +11,35 @@ use http::{Method, StatusCode, Version};
 use http_body::{Frame, SizeHint};
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
-/// Request headers kept in a record, whose values are redacted by the writer; the name as it is written, `None` for the others.
-fn kept(name: &[u8]) -> Option<&'static str> {
-    let known = match name.len() {
-        5 => "range",
-        6 => "origin",
-        7 if matches!(name.first(), Some(b'r' | b'R')) => "referer",
-        7 => "upgrade",
-        10 => "user-agent",
-        12 => "content-type",
-        14 => "sec-fetch-site",
-        15 => "x-forwarded-for",
-        16 => "content-encoding",
-        _ => return None,
-    };
-    known.as_bytes().eq_ignore_ascii_case(name).then_some(known)
-}
+/// Request headers kept in a record, whose values are redacted by the writer.
+static KEPT: LazyLock<NameSet> = LazyLock::new(|| {
+    NameSet::new(|name| {
+        matches!(
+            name,
+            "range"
+                | "origin"
+                | "referer"
+                | "upgrade"
+                | "user-agent"
+                | "content-type"
+                | "sec-fetch-site"
+                | "x-forwarded-for"
+                | "content-encoding"
+        )
+    })
+});
 
 /// Opens records.
 #[derive(Debug)]
-pub struct AuditWrap {
+pub struct AuditWrap(Arc<Way>);
+
+/// Where records go.
+#[derive(Debug)]
+struct Way {
     trail: Trail,
     sink: Sink,
 }
@@ -42,8 +48,7 @@ pub struct AuditWrap {
 #[derive(Debug)]
 pub struct OpenRecord {
     record: Option<Box<Record>>,
-    trail: Trail,
-    sink: Sink,
+    way: Arc<Way>,
     /// Counted where there is a body.
     request_bytes: Option<Arc<AtomicU64>>,
     head: bool,
@@ -57,14 +62,20 @@ impl AuditWrap {
             metrics.observe(record);
             own.write(record);
         });
-        Self { trail, sink }
+        Self(Arc::new(Way { trail, sink }))
     }
 
     /// Opens the record of a request; its body is counted from here on.
     pub fn open(&self, request: &mut Request) -> OpenRecord {
-        self.trail.begin();
+        self.0.trail.begin();
         let mut record = Box::new(Record::new(request.id, request.received, Arc::clone(&request.peer)));
-        record.method = visible(request.raw.method());
+        record.method = match request.method {
+            // Spelled otherwise they would be other methods.
+            Method::GET => "GET".into(),
+            Method::POST => "POST".into(),
+            Method::HEAD => "HEAD".into(),
+            _ => visible(request.raw.method()).into(),
+        };
         record.version = version(request.version);
         record.host = request.authority.as_ref().map(|h| visible(h)).unwrap_or_default();
         match request.target.iter().position(|b| *b == b'?') {
@@ -75,7 +86,7 @@ impl AuditWrap {
             None => record.path = visible(&request.target),
         }
         for header in &request.raw.headers {
-            if let Some(name) = kept(request.raw.get(&header.name)) {
+            if let Some(name) = KEPT.well_known(&request.raw, header) {
                 record.headers.push((name.into(), request.raw.slice(&header.value)));
             }
         }
@@ -85,8 +96,7 @@ impl AuditWrap {
             let bytes = request_bytes.insert(Arc::new(AtomicU64::new(0)));
             request.body = Body::boxed(Counted { body, bytes: Arc::clone(bytes) });
         }
-        let (trail, sink) = (self.trail.clone(), self.sink.clone());
-        OpenRecord { record: Some(record), trail, sink, request_bytes, head: request.method == Method::HEAD }
+        OpenRecord { record: Some(record), way: Arc::clone(&self.0), request_bytes, head: request.method == Method::HEAD }
     }
 }
 
@@ -126,7 +136,7 @@ impl OpenRecord {
         let mut end = Record::new(self.id, self.received, Arc::clone(&self.peer));
         end.kind = Kind::TunnelEnd;
         end.clone_request(&self);
-        let trail = self.trail.clone();
+        let trail = self.way.trail.clone();
         trail.begin();
         drop(self);
         (response, TunnelRecord { record: Box::new(end), trail })
@@ -147,8 +157,8 @@ impl OpenRecord {
             record.decision = Decision { layer: Some(Layer::Server), action: Action::Abort, reason: "client_gone" };
         }
         match record.late.take() {
-            Some(late) => late.close(record, &self.sink),
-            None => self.sink.take(&record),
+            Some(late) => late.close(record, &self.way.sink),
+            None => self.way.sink.take(&record),
         }
     }
 }
@@ -205,7 +215,7 @@ impl http_body::Body for Counted {
 /// A response body that carries the record and closes it at its end, or when it is dropped.
 struct Recorded {
     body: Body,
-    /// Bytes that were announced; after the last of them hyper does not ask for the end.
+    /// Bytes that were announced; after the last of them nobody asks for the end.
     expected: Option<u64>,
     open: Option<OpenRecord>,
 }
@@ -289,11 +299,10 @@ mod tests {
     use super::*;
     use crate::audit::{Redactor, Settings, read};
     use crate::clock::Moment;
-    use crate::head::RawHead;
+    use crate::head::{Headers, RawHead};
     use crate::message::{EventId, Peer};
     use crate::refusal::Refusal;
     use futures_util::FutureExt as _;
-    use http::HeaderMap;
     use http_body_util::{BodyExt as _, StreamBody};
     use serde_json::Value;
 
@@ -319,10 +328,10 @@ mod tests {
                 peer: Arc::new(peer),
                 version: Version::HTTP_11,
                 method: method.clone(),
-                raw: RawHead::from_parts(method.as_str().as_bytes(), target, b"HTTP/1.1", headers.into_iter()),
+                raw: Arc::new(RawHead::from_parts(method.as_str().as_bytes(), target, b"HTTP/1.1", headers.into_iter())),
                 target: Bytes::from_static(target),
                 authority: Some(Bytes::from_static(b"example.com")),
-                headers: HeaderMap::new(),
+                headers: Headers::new(),
                 body: Body::full("12345"),
                 refusal: None,
                 upgrade: None,
@@ -372,8 +381,8 @@ mod tests {
         let (request, open) = bench.open(&Method::POST, b"/");
         request.body.collect().now_or_never().unwrap().unwrap();
         let response = open.close_with(response(frames(vec![Ok("abc"), Ok("de")])));
-        assert!(bench.layer.as_ref().unwrap().trail.flush(std::time::Duration::from_secs(9)));
-        assert_eq!(bench.layer.as_ref().unwrap().trail.metrics().written, 0, "not before");
+        assert!(bench.layer.as_ref().unwrap().0.trail.flush(std::time::Duration::from_secs(9)));
+        assert_eq!(bench.layer.as_ref().unwrap().0.trail.metrics().written, 0, "not before");
         response.body.collect().now_or_never().unwrap().unwrap();
         let record = bench.only();
         assert_eq!(record["http"]["response"]["ended"], "complete");
@@ -409,7 +418,7 @@ mod tests {
         let mut bench = Bench::new();
         let (_, open) = bench.open(&Method::GET, b"/");
         let mut response = open.close_with(response(Body::full("page")));
-        assert_eq!(http_body::Body::size_hint(&response.body).exact(), Some(4), "hyper sends Content-Length from this");
+        assert_eq!(http_body::Body::size_hint(&response.body).exact(), Some(4), "Content-Length is made of this");
         response.body.frame().now_or_never().unwrap().unwrap().unwrap();
         drop(response);
         assert_eq!(bench.only()["http"]["response"]["ended"], "complete");

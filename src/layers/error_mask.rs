@@ -2,16 +2,17 @@
 
 use crate::audit::{Action, Decision, Record};
 use crate::diagnostic::Diagnostic;
+use crate::head::{
+    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, Name, NameSet, OwnValue, RETRY_AFTER, RawHead, Value,
+    WWW_AUTHENTICATE,
+};
 use crate::message::{Body, EventId, Response};
 use crate::policy::{Map, Policy};
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http::header::{
-    ACCEPT, ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
-    WWW_AUTHENTICATE,
-};
 use http::{Method, StatusCode};
 use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 /// The page that is shipped; `pages` in the policy replaces it.
 const BUILT_IN_PAGE: &str = include_str!("../../policies/pages/error.html");
@@ -44,6 +45,8 @@ fn tells_tales(name: &str) -> bool {
     )
 }
 
+static TALE_TELLERS: LazyLock<NameSet> = LazyLock::new(|| NameSet::new(tells_tales));
+
 /// Turns every way of saying no into a page with our face.
 #[derive(Debug)]
 pub struct ErrorMask {
@@ -53,7 +56,7 @@ pub struct ErrorMask {
 /// What a refusal looks like from outside.
 struct Face {
     status: StatusCode,
-    header: Option<(HeaderName, HeaderValue)>,
+    header: Option<(Name, OwnValue)>,
     action: Action,
     /// Close the connection without an answer.
     abort: bool,
@@ -80,10 +83,10 @@ impl ErrorMask {
         record.decision = Decision { layer: Some(refusal.layer()), action: face.action, reason: refusal.reason() };
         let mut response = self.page_response(face.status, asked);
         if let Some((name, value)) = face.header {
-            response.headers.insert(name, value);
+            response.headers.insert(&name, value.get());
         }
         if face.close {
-            response.headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            response.headers.insert(&CONNECTION, const { Value::from_static("close") });
         }
         response.abort = face.abort;
         response
@@ -92,14 +95,9 @@ impl ErrorMask {
     /// What a stranger may see of a backend's response: our page for the masked statuses, no tell-tale headers.
     pub fn release(&self, response: Response, asked: &Asked, map: &Map, record: &mut Record) -> Response {
         let mut response = response;
-        if response.headers.keys().any(|name| tells_tales(name.as_str())) {
-            let names: Vec<HeaderName> = response.headers.keys().filter(|name| tells_tales(name.as_str())).cloned().collect();
-            for name in names {
-                response.headers.remove(name);
-            }
-        }
+        response.headers.remove_any(&TALE_TELLERS);
         for name in &map.mask.remove_headers {
-            response.headers.remove(name.as_str());
+            response.headers.remove(name);
         }
         if !map.mask.masks(response.status.as_u16()) {
             return response;
@@ -109,7 +107,7 @@ impl ErrorMask {
         let mut page = self.page_response(response.status, asked);
         for name in [WWW_AUTHENTICATE, ALLOW, RETRY_AFTER] {
             for value in response.headers.get_all(&name) {
-                page.headers.append(name.clone(), value.clone());
+                page.headers.append(&name, value);
             }
         }
         page
@@ -118,15 +116,15 @@ impl ErrorMask {
     fn page_response(&self, status: StatusCode, asked: &Asked) -> Response {
         let mut response = Response::new(status);
         let phrase = status.canonical_reason().unwrap_or("Error");
-        let (kind, text) = if asked.accept.prefers_json() {
-            ("application/problem+json", problem(status, phrase, asked.id))
+        let (kind, text) = if asked.prefers_json() {
+            (const { Value::from_static("application/problem+json") }, problem(status, phrase, asked.id))
         } else {
-            ("text/html; charset=utf-8", self.fill(status, phrase, asked.id))
+            (const { Value::from_static("text/html; charset=utf-8") }, self.fill(status, phrase, asked.id))
         };
-        response.headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        response.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response.headers.insert(&CONTENT_TYPE, kind);
+        response.headers.insert(&CACHE_CONTROL, const { Value::from_static("no-store") });
         if asked.head {
-            response.headers.insert(CONTENT_LENGTH, HeaderValue::from(text.len()));
+            response.headers.insert(&CONTENT_LENGTH, number(text.len() as u64).get());
         } else {
             response.body = Body::full(Bytes::from(text));
         }
@@ -143,44 +141,34 @@ impl ErrorMask {
 pub struct Asked {
     /// The event's id.
     pub id: EventId,
-    /// What `Accept` said, line by line; looked into only where a page is made.
-    accept: Accept,
     /// A HEAD request: no body.
     pub head: bool,
-}
-
-/// The lines of `Accept`; nearly always one.
-#[derive(Clone, Debug)]
-enum Accept {
-    One(Option<HeaderValue>),
-    Many(Vec<HeaderValue>),
-}
-
-impl Accept {
-    fn of(headers: &HeaderMap) -> Self {
-        let mut lines = headers.get_all(ACCEPT).iter();
-        match (lines.next(), lines.next()) {
-            (first, None) => Self::One(first.cloned()),
-            _ => Self::Many(headers.get_all(ACCEPT).iter().cloned().collect()),
-        }
-    }
-
-    /// JSON where a JSON type is named and not HTML (RFC 9110 section 12.5.1, without weights between the two).
-    fn prefers_json(&self) -> bool {
-        let lines = match self {
-            Self::One(line) => line.as_slice(),
-            Self::Many(lines) => lines,
-        };
-        let names = |word: &str| lines.iter().any(|v| v.to_str().is_ok_and(|v| v.to_ascii_lowercase().contains(word)));
-        names("json") && !names("text/html")
-    }
+    /// Looked into only where a page is made.
+    raw: Arc<RawHead>,
 }
 
 impl Asked {
     /// Read off a request.
-    pub fn new(id: EventId, method: &Method, headers: &HeaderMap) -> Self {
-        Self { id, accept: Accept::of(headers), head: *method == Method::HEAD }
+    pub fn new(id: EventId, method: &Method, raw: &Arc<RawHead>) -> Self {
+        Self { id, head: *method == Method::HEAD, raw: Arc::clone(raw) }
     }
+
+    /// JSON where a JSON type is named and not HTML (RFC 9110 section 12.5.1, without weights between the two).
+    fn prefers_json(&self) -> bool {
+        let lines: Vec<Vec<u8>> = self
+            .raw
+            .headers()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(ACCEPT.as_str().as_bytes()))
+            .map(|(_, value)| value.to_ascii_lowercase())
+            .collect();
+        let names = |word: &[u8]| lines.iter().any(|line| line.windows(word.len()).any(|part| part == word));
+        names(b"json") && !names(b"text/html")
+    }
+}
+
+/// A number as a value.
+fn number(number: u64) -> OwnValue {
+    OwnValue::new(number.to_string()).unwrap_or_default()
 }
 
 fn problem(status: StatusCode, phrase: &str, id: EventId) -> String {
@@ -206,11 +194,10 @@ fn read_page(path: &Path) -> Result<String, Diagnostic> {
 }
 
 /// The challenge of a realm (RFC 7617).
-pub fn basic_challenge(realm: &str) -> HeaderValue {
+pub fn basic_challenge(realm: &str) -> OwnValue {
     let quoted: String =
         realm.chars().filter(|c| !c.is_control()).flat_map(|c| if matches!(c, '"' | '\\') { vec!['\\', c] } else { vec![c] }).collect();
-    HeaderValue::try_from(format!("Basic realm=\"{quoted}\", charset=\"UTF-8\""))
-        .unwrap_or(HeaderValue::from_static("Basic realm=\"\", charset=\"UTF-8\""))
+    OwnValue::new(format!("Basic realm=\"{quoted}\", charset=\"UTF-8\"")).unwrap_or_default()
 }
 
 /// The whole table of status codes. No wildcard arm: a new refusal must be given its face here.
@@ -218,15 +205,15 @@ fn face(refusal: &Refusal, map: Option<&Map>) -> Face {
     use Refusal as R;
     let plain = |status: StatusCode| Face { status, header: None, action: Action::Deny, abort: false, close: false };
     let closing = |status: StatusCode| Face { close: true, ..plain(status) };
-    let later = |status: StatusCode, seconds: u64| Face { header: Some((RETRY_AFTER, HeaderValue::from(seconds.max(1)))), ..plain(status) };
+    let later = |status: StatusCode, seconds: u64| Face { header: Some((RETRY_AFTER, number(seconds.max(1)))), ..plain(status) };
     let challenge = || Face {
         header: Some((WWW_AUTHENTICATE, basic_challenge(map.map_or("", |m| &m.auth.realm)))),
         action: Action::Challenge,
         ..plain(StatusCode::UNAUTHORIZED)
     };
-    let redirect = |status: StatusCode, to: &str| match HeaderValue::from_str(to) {
-        Ok(value) => Face { header: Some((LOCATION, value)), action: Action::Redirect, ..plain(status) },
-        Err(_) => plain(StatusCode::FORBIDDEN),
+    let redirect = |status: StatusCode, to: &str| match OwnValue::new(to) {
+        Some(value) => Face { header: Some((LOCATION, value)), action: Action::Redirect, ..plain(status) },
+        None => plain(StatusCode::FORBIDDEN),
     };
     match refusal {
         R::MalformedRequestLine
@@ -248,7 +235,7 @@ fn face(refusal: &Refusal, map: Option<&Map>) -> Face {
         R::HeaderTimeout | R::BodyTimeout => closing(StatusCode::REQUEST_TIMEOUT),
         R::AmbiguousPath | R::BadPath => plain(StatusCode::BAD_REQUEST),
         R::MethodNotAllowed { allow } => {
-            Face { header: HeaderValue::from_str(allow).ok().map(|v| (ALLOW, v)), ..plain(StatusCode::METHOD_NOT_ALLOWED) }
+            Face { header: OwnValue::new(allow.as_str()).map(|v| (ALLOW, v)), ..plain(StatusCode::METHOD_NOT_ALLOWED) }
         }
         R::UnknownHost | R::ForeignTarget | R::MisdirectedTls => plain(StatusCode::MISDIRECTED_REQUEST),
         R::HttpsOnly | R::NotAllowed | R::AddressNotAllowed | R::CrossSite | R::FormFromElsewhere => plain(StatusCode::FORBIDDEN),
@@ -293,18 +280,19 @@ mod tests {
 
     #[test]
     fn a_realm_cannot_break_out_of_its_quotes() {
-        assert_eq!(basic_challenge("a\"b\\c\r\n").to_str().unwrap(), "Basic realm=\"a\\\"b\\\\c\", charset=\"UTF-8\"");
+        assert_eq!(basic_challenge("a\"b\\c\r\n").get(), "Basic realm=\"a\\\"b\\\\c\", charset=\"UTF-8\"");
     }
 
     #[test]
     fn json_clients_get_problem_json_and_browsers_html() {
-        let headers = |v: &'static str| HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(v))]);
-        let prefers_json = |headers: HeaderMap| Accept::of(&headers).prefers_json();
-        assert!(prefers_json(headers("application/json")));
-        assert!(!prefers_json(headers("text/html,application/json;q=0.9")));
-        assert!(!prefers_json(HeaderMap::new()));
-        let mut two = headers("image/png");
-        two.append(ACCEPT, HeaderValue::from_static("application/problem+JSON"));
-        assert!(prefers_json(two));
+        let prefers_json = |lines: &[&str]| {
+            let raw = RawHead::from_parts(b"GET", b"/", b"HTTP/1.1", lines.iter().map(|line| (&b"Accept"[..], line.as_bytes())));
+            let id = EventId::new(crate::clock::Moment::now(), 1);
+            Asked::new(id, &Method::GET, &Arc::new(raw)).prefers_json()
+        };
+        assert!(prefers_json(&["application/json"]));
+        assert!(!prefers_json(&["text/html,application/json;q=0.9"]));
+        assert!(!prefers_json(&[]));
+        assert!(prefers_json(&["image/png", "application/problem+JSON"]));
     }
 }

@@ -2,11 +2,11 @@
 
 use crate::audit::Record;
 use crate::evidence::NoHandshake;
+use crate::head::{AUTHORIZATION, Headers, Name, OwnValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, WWW_AUTHENTICATE};
 use crate::message::{Request, Response};
 use crate::policy::{Map, NtlmSettings};
 use crate::refusal::Refusal;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, Version};
+use http::Version;
 
 /// Layer 2. It has no state: both switches stand in the map.
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,10 +93,10 @@ impl NtlmBlock {
     /// `BackendLoginConflict` when a 401 has no challenge left (RFC 9110 section 15.5.2 demands one).
     pub fn release(self, map: &Map, version: Version, response: &mut Response, record: &mut Record) -> Result<bool, Refusal> {
         let blocked = |scheme: Scheme, record: &mut Record| scheme.blocked(map.ntlm, version, record);
-        let mut remains = strip(&mut response.headers, WWW_AUTHENTICATE, blocked, record);
-        remains |= strip(&mut response.headers, PROXY_AUTHENTICATE, blocked, record);
+        let mut remains = strip(&mut response.headers, &WWW_AUTHENTICATE, blocked, record);
+        remains |= strip(&mut response.headers, &PROXY_AUTHENTICATE, blocked, record);
         let unauthorized = response.status == http::StatusCode::UNAUTHORIZED;
-        if unauthorized && !record.integrated_removed.is_empty() && !response.headers.contains_key(WWW_AUTHENTICATE) {
+        if unauthorized && !record.integrated_removed.is_empty() && !response.headers.contains(&WWW_AUTHENTICATE) {
             return Err(Refusal::BackendLoginConflict);
         }
         Ok(remains)
@@ -110,14 +110,14 @@ fn credentials_scheme(value: &[u8]) -> Option<Scheme> {
 }
 
 /// Rewrites one header without the blocked challenges; true when an unblocked one of the two schemes is still there.
-fn strip(headers: &mut HeaderMap, name: HeaderName, blocked: impl Fn(Scheme, &mut Record) -> bool, record: &mut Record) -> bool {
-    if !headers.contains_key(&name) {
+fn strip(headers: &mut Headers, name: &Name, blocked: impl Fn(Scheme, &mut Record) -> bool, record: &mut Record) -> bool {
+    if !headers.contains(name) {
         return false;
     }
     let mut remains = false;
     let mut changed = false;
-    let mut kept: Vec<HeaderValue> = Vec::new();
-    for value in headers.get_all(&name) {
+    let mut kept: Vec<OwnValue> = Vec::new();
+    for value in headers.get_all(name) {
         let list = challenges(value.as_bytes());
         let mut good: Vec<&[u8]> = Vec::with_capacity(list.len());
         for challenge in &list {
@@ -134,15 +134,15 @@ fn strip(headers: &mut HeaderMap, name: HeaderName, blocked: impl Fn(Scheme, &mu
             }
         }
         if good.len() == list.len() {
-            kept.push(value.clone());
+            kept.extend(OwnValue::new(value.as_bytes()));
         } else if !good.is_empty() {
-            kept.extend(HeaderValue::from_bytes(&good.join(&b", "[..])).ok());
+            kept.extend(OwnValue::new(good.join(&b", "[..])));
         }
     }
     if changed {
-        headers.remove(&name);
+        headers.remove(name);
         for value in kept {
-            headers.append(name.clone(), value);
+            headers.append(name, value.get());
         }
     }
     remains

@@ -26,11 +26,19 @@ impl<K> Default for Counts<K> {
 }
 
 impl<K: Clone + Eq + Hash> Counts<K> {
+    /// Counts under the last key, if that is the one.
+    fn add_to_last(&mut self, is_it: impl FnOnce(&K) -> bool, count: u64) -> bool {
+        match self.rows.get_mut(self.last) {
+            Some((last, value)) if is_it(last) => {
+                *value += count;
+                true
+            }
+            _ => false,
+        }
+    }
+
     fn add(&mut self, key: &K, count: u64) {
-        if let Some((last, value)) = self.rows.get_mut(self.last)
-            && last == key
-        {
-            *value += count;
+        if self.add_to_last(|last| last == key, count) {
             return;
         }
         let place = match self.places.get(key) {
@@ -100,7 +108,16 @@ impl Shard {
             _ => return,
         }
         let decision = &record.decision;
-        self.requests.add(&Answered { site: record.site.clone(), code: record.status, layer: decision.layer, action: decision.action }, 1);
+        let same = |last: &Answered| {
+            last.code == record.status
+                && last.layer == decision.layer
+                && last.action == decision.action
+                && same_text(last.site.as_ref(), record.site.as_ref())
+        };
+        if !self.requests.add_to_last(same, 1) {
+            let (site, code) = (record.site.clone(), record.status);
+            self.requests.add(&Answered { site, code, layer: decision.layer, action: decision.action }, 1);
+        }
         self.duration.observe(record.timing.total.unwrap_or_default());
         let timing = &record.timing;
         let laps = [timing.door, timing.basic_auth, timing.ntlm_block, timing.rate_limit, timing.inspection, timing.forwarding];
@@ -127,13 +144,15 @@ impl Shard {
     fn observe_upstream(&mut self, record: &Record) {
         let Some(upstream) = &record.upstream else { return };
         let outcome = upstream.status.ok_or(if record.decision.reason.is_empty() { "none" } else { record.decision.reason });
-        let tried = Tried { backend: Arc::clone(&upstream.backend), outcome };
-        self.upstream.add(&tried, 1);
+        let same = |last: &Tried| last.outcome == outcome && same_text(Some(&last.backend), Some(&upstream.backend));
+        if !self.upstream.add_to_last(same, 1) {
+            self.upstream.add(&Tried { backend: Arc::clone(&upstream.backend), outcome }, 1);
+        }
         if upstream.tries > 0 && !upstream.reused {
-            self.upstream_connects.add(&tried.backend, 1);
+            self.upstream_connects.add(&upstream.backend, 1);
         }
         if upstream.tries > 1 {
-            self.upstream_retries.add(&tried.backend, u64::from(upstream.tries - 1));
+            self.upstream_retries.add(&upstream.backend, u64::from(upstream.tries - 1));
         }
     }
 
@@ -212,6 +231,14 @@ impl Shard {
                 page.sample(name, &[("backend", backend)], *count);
             }
         }
+    }
+}
+
+/// Whether two are the same text, which mostly is one text shared.
+fn same_text(a: Option<&Arc<str>>, b: Option<&Arc<str>>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b) || a == b,
+        (a, b) => a == b,
     }
 }
 

@@ -10,6 +10,7 @@ pub use require::Require;
 pub use rules::{CrsFiles, Exclusion, Expiry, Marked, RuleChoice};
 
 use crate::audit::JsonPath;
+use crate::head::Name;
 use ipnet::IpNet;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -552,8 +553,8 @@ pub enum OverLimit {
 pub struct MaskSettings {
     /// Backend statuses replaced by our page: true at `status - 400`.
     pub statuses: Box<[bool; 200]>,
-    /// Further response headers removed, lower case, beside the built-in list.
-    pub remove_headers: Vec<String>,
+    /// Further response headers removed, beside the built-in list.
+    pub remove_headers: Vec<Name>,
 }
 
 impl MaskSettings {

@@ -2,12 +2,14 @@
 
 mod answer;
 pub mod backend;
+mod coverage;
 pub mod event;
 pub mod ftw;
 mod live;
 mod setup;
 mod suite;
 
+pub use coverage::{Coverage, FileCoverage};
 pub use live::{Live, Url};
 pub use setup::{Scene, Setup, SetupError};
 pub use suite::{Outcome, Place, Settings, StageOutcome, Status, run};

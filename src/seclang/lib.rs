@@ -16,18 +16,16 @@
 //! let options = Options { mode: Some(Mode::Block), unique_id: "7f3a".to_owned(), ..Options::default() };
 //! let mut tx = Transaction::new(Arc::new(rules), options);
 //! tx.connection([192, 0, 2, 1].into(), 50_000, [192, 0, 2, 80].into(), 443);
-//! tx.request_line(b"GET /?q=1+UNION+SELECT+2 HTTP/1.1", b"GET", b"/?q=1+UNION+SELECT+2", b"HTTP/1.1");
-//! tx.request_header(b"Host", b"www.example.com");
-//! assert_eq!(tx.request_headers_done(&mut collections), None);
-//! let intervention = tx.request_body_done(&mut collections).expect("denied");
+//! let intervention = tx.request("GET", "/?q=1+UNION+SELECT+2", &[("Host", "www.example.com")], b"", &mut collections).expect("denied");
 //! assert_eq!((intervention.rule_id, intervention.status), (100, 403));
 //! assert_eq!(tx.matches()[0].message, "SQL in ARGS:q");
 //! tx.log(&mut collections);
 //! ```
 //!
-//! A transaction is fed in order: connection, request line, headers, phase 1, body, phase 2, response line, headers, phase 3,
-//! body, phase 4, and [`Transaction::log`] for phase 5, which comes whatever happened before. What the engine could not do is
-//! in [`Transaction::errors`]; whether that refuses the request is the caller's decision.
+//! [`Transaction::request`] takes a request that is at hand. One that arrives piece by piece is fed in order: connection, request line,
+//! headers, phase 1, body, phase 2, response line, headers, phase 3, body, phase 4, and [`Transaction::log`] for phase 5, which comes
+//! whatever happened before. What the engine could not do is in [`Transaction::errors`]; whether that refuses the request is the
+//! caller's decision.
 //!
 //! Modules stand by floor, the lowest first; each imports only from floors below its own, and a test says so.
 

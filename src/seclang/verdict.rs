@@ -125,6 +125,13 @@ pub struct Match {
     pub status: Option<u16>,
 }
 
+/// `942100 SQL Injection Attack (ARGS:id)`
+impl std::fmt::Display for Match {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {} ({})", self.rule_id, String::from_utf8_lossy(&self.message), String::from_utf8_lossy(&self.variable))
+    }
+}
+
 /// Something the engine could not do. It never hides: a gateway decides whether to refuse or to serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EngineError {

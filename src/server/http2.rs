@@ -5,7 +5,7 @@ use super::paced::{Streams as Paced, paced};
 use super::timed_body::TimedBody;
 use super::worker::Worker;
 use crate::clock::Moment;
-use crate::head::RawHead;
+use crate::head::{Headers, RawHead};
 use crate::limits;
 use crate::message::{Body, EventId, Peer, Request};
 use crate::refusal::Refusal;
@@ -102,7 +102,7 @@ async fn idle(streams: &Streams, timeout: std::time::Duration) {
 fn request(shown: hyper::Request<Incoming>, worker: &Worker, peer: Arc<Peer>) -> Request {
     let at = Moment::now();
     let (parts, body) = shown.into_parts();
-    let mut headers = parts.headers;
+    let mut headers: HeaderMap = parts.headers;
     let mut refusal = join_cookies(&mut headers);
     let named = parts.uri.authority().map(|a| Bytes::copy_from_slice(a.as_str().as_bytes()));
     let host = headers.get(HOST).map(|v| Bytes::copy_from_slice(v.as_bytes()));
@@ -131,16 +131,20 @@ fn request(shown: hyper::Request<Incoming>, worker: &Worker, peer: Arc<Peer>) ->
         b"HTTP/2.0",
         headers.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())),
     );
+    let (fields, whole) = Headers::of_head(&raw);
+    if !whole {
+        refusal.get_or_insert(Refusal::MalformedHttp2);
+    }
     Request {
         id: EventId::new(at, worker.random()),
         received: at,
         peer,
         version: Version::HTTP_2,
         method: parts.method,
-        raw,
+        raw: Arc::new(raw),
         target,
         authority,
-        headers,
+        headers: fields,
         body: if http_body::Body::is_end_stream(&body) {
             Body::empty()
         } else {

@@ -1,6 +1,8 @@
 //! The running gateway: listeners, TLS handshakes, HTTP/1 and 2, reload and drain.
 
 mod admin;
+mod answer;
+mod client;
 mod connections;
 mod drain;
 mod enclosed;
@@ -11,7 +13,6 @@ mod named;
 mod outgoing;
 mod paced;
 mod proxy;
-mod shapes;
 mod timed_body;
 mod watching;
 mod worker;
@@ -23,6 +24,7 @@ use crate::diagnostic::Diagnostic;
 use crate::identity::requests::Decision;
 use crate::layers::basic_auth::FileChange;
 use crate::layers::error_mask::page_mistake;
+use crate::layers::inspection::LoadedRule;
 use crate::limits;
 use crate::metrics::{Expiry, Metrics};
 use crate::policy::{self, AuditSync, Policy};
@@ -86,6 +88,13 @@ pub struct Prepared {
     shared: Shared,
     tls: Option<tls::Prepared>,
     receivers: Vec<Receiver>,
+}
+
+impl Prepared {
+    /// The rules that its maps use.
+    pub fn rules(&self) -> Vec<LoadedRule> {
+        self.shared.inspection.loaded()
+    }
 }
 
 /// Reads a policy and every file it names.

@@ -1,13 +1,15 @@
-//! A response handed to hyper, and the body type it has there.
+//! A response handed to hyper for an HTTP/2 stream, and the body type it has there.
 
+use crate::head::Headers;
 use crate::message::{Body, BodyError, Response};
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Frame, SizeHint};
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Close the connection (or reset the stream) without an answer.
+/// Reset the stream without an answer.
 #[derive(Debug)]
 pub(super) struct Abort;
 
@@ -19,7 +21,7 @@ impl fmt::Display for Abort {
 
 impl std::error::Error for Abort {}
 
-/// A response body on its way to the client, holding `H` (the connection's turn, the stream's place) until it has been handed over.
+/// A response body on its way to the client, holding `H` (the stream's place) until it has been handed over.
 pub(super) struct Outgoing<H> {
     body: Body,
     _held: H,
@@ -52,6 +54,17 @@ pub(super) fn response<H>(response: Response, held: H) -> Result<hyper::Response
     }
     let mut out = hyper::Response::new(Outgoing { body: response.body, _held: held });
     *out.status_mut() = response.status;
-    *out.headers_mut() = response.headers;
+    *out.headers_mut() = map(&response.headers);
     Ok(out)
+}
+
+fn map(headers: &Headers) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter() {
+        // Ours and hyper's idea of a name and a value are the same RFC's.
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_bytes(value.as_bytes())) {
+            map.append(name, value);
+        }
+    }
+    map
 }

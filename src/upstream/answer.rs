@@ -6,7 +6,7 @@ use super::outgoing::{Sending, Stage, Stopped};
 use super::pool::Lease;
 use crate::message::{Body, BodyError};
 use crate::refusal::Refusal;
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use http_body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -51,6 +51,9 @@ impl Watch {
     }
 }
 
+/// Bytes of a body that is handed on at once where all of it has come with the head: its connection is free again then.
+const WHOLE_BYTES_MAX: u64 = 4 * 1024;
+
 /// What is to come of a body.
 enum Rest {
     Length(u64),
@@ -86,6 +89,17 @@ impl AnswerBody {
             Framing::Chunked => Rest::Chunked(Chunks::new()),
             Framing::Close => Rest::Close,
         };
+        let mut lease = lease;
+        if let (Framing::Length(length @ ..=WHOLE_BYTES_MAX), true, Some(conn)) = (framing, sending.ended(), lease.conn())
+            && let Some(whole) = conn.inbox().get(..length as usize)
+        {
+            let whole = Bytes::copy_from_slice(whole);
+            conn.inbox().advance(length as usize);
+            if keep_alive {
+                lease.give_back();
+            }
+            return Body::full(whole);
+        }
         let stage = sending.stage();
         let sending = if sending.ended() { None } else { Some(sending) };
         let mut body = Self {

@@ -11,7 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
@@ -62,9 +62,7 @@ impl Conn {
 
     /// Whether the next request may go on it: it stands, and nothing has come that nobody asked for.
     pub(super) fn is_quiet(&mut self) -> bool {
-        let mut byte = [0];
-        let mut cx = Context::from_waker(Waker::noop());
-        self.inbox.is_empty() && Pin::new(&mut self.line).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+        self.inbox.is_empty() && self.line.is_quiet()
     }
 
     /// A request begins.
@@ -126,6 +124,17 @@ impl Conn {
 
     fn take_head(&mut self, bodiless: bool) -> Result<Option<Head>, Fault> {
         while !self.inbox.is_empty() {
+            if self.scanned == 0
+                && let Some((end, read)) = head::plain(&self.inbox, bodiless)
+            {
+                // The head has its own copy, so that this memory is the connection's alone, and serves again and again.
+                self.inbox.advance(end);
+                if let Some(head) = read? {
+                    return Ok(Some(head));
+                }
+                self.passed_over()?;
+                continue;
+            }
             let Some(end) = head::end(&self.inbox, self.scanned) else {
                 if self.inbox.len() > BACKEND_HEAD_BYTES_MAX {
                     return Err(Fault::TooLarge);
@@ -145,12 +154,14 @@ impl Conn {
             if let Some(head) = head::read(&raw, bodiless)? {
                 return Ok(Some(head));
             }
-            self.interim += 1;
-            if self.interim > BACKEND_INTERIM_ANSWERS_MAX {
-                return Err(Fault::NotHttp("too many interim answers"));
-            }
+            self.passed_over()?;
         }
         Ok(None)
+    }
+
+    fn passed_over(&mut self) -> Result<(), Fault> {
+        self.interim += 1;
+        if self.interim > BACKEND_INTERIM_ANSWERS_MAX { Err(Fault::NotHttp("too many interim answers")) } else { Ok(()) }
     }
 
     /// After a 101: the connection as a stream, with what has come already.

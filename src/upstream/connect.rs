@@ -8,7 +8,7 @@ use crate::refusal::Refusal;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -92,6 +92,20 @@ pub(super) struct Line {
     transport: Transport,
     /// The connection's place under the member's cap.
     _permit: OwnedSemaphorePermit,
+}
+
+impl Line {
+    /// Whether there is nothing to read, not even the end.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let mut byte = [0];
+        match &mut self.transport {
+            Transport::Plain(tcp) => matches!(tcp.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock),
+            Transport::Tls(tls) => {
+                let mut cx = Context::from_waker(Waker::noop());
+                Pin::new(tls).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+            }
+        }
+    }
 }
 
 impl AsyncRead for Line {

@@ -2,7 +2,7 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A moment to wait for. Moving it later costs nothing: the timer is armed anew only when it fires too early, so that
@@ -10,12 +10,14 @@ use tokio::time::{Instant, Sleep, sleep_until};
 pub(super) struct Deadline {
     at: Instant,
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Who will be woken by it.
+    wakes: Option<Waker>,
 }
 
 impl Deadline {
     /// A deadline that is set before it is polled.
     pub(super) fn new() -> Self {
-        Self { at: Instant::now(), sleep: None }
+        Self { at: Instant::now(), sleep: None, wakes: None }
     }
 
     /// Moves it.
@@ -25,21 +27,28 @@ impl Deadline {
             && at < sleep.deadline()
         {
             sleep.as_mut().reset(at);
+            self.wakes = None;
         }
     }
 
     /// Drops the timer, which belongs to one runtime.
     pub(super) fn detach(&mut self) {
-        self.sleep = None;
+        (self.sleep, self.wakes) = (None, None);
     }
 
     /// Ready when the moment has come.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(self.at)));
+        // It is set, and nothing has changed.
+        if !sleep.is_elapsed() && self.wakes.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
         loop {
             if sleep.as_mut().poll(cx).is_pending() {
+                self.wakes = Some(cx.waker().clone());
                 return Poll::Pending;
             }
+            self.wakes = None;
             if Instant::now() >= self.at {
                 return Poll::Ready(());
             }

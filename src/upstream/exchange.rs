@@ -8,11 +8,12 @@ use super::outgoing::{Lines, Sending, Stopped};
 use super::pin::Pin;
 use super::pool::{Group, Home, Lease, Pool};
 use crate::audit::UpstreamOutcome;
+use crate::head::{CONTENT_LENGTH, Headers, TRANSFER_ENCODING};
 use crate::message::Body;
 use crate::policy::{Backend, HostHeader};
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode, Version, header};
+use http::{Method, StatusCode, Version};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,7 +49,7 @@ pub struct Exchange<'a> {
     pub target: Bytes,
     /// The headers, final but for `Host` where `host` says so; hop-by-hop headers and Transfer-Encoding removed,
     /// Content-Length the body's or none.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// `Backend` sets `Host` to the name of the member that is chosen.
     pub host: HostHeader,
     /// The body.
@@ -69,7 +70,7 @@ pub struct Answer {
     /// HTTP/1.0 or 1.1.
     pub version: Version,
     /// The headers as the backend sent them, hop-by-hop ones included; at most one Content-Length.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// The body. The connection goes back to the pool when it has been read to its end, and is closed when it is dropped before.
     pub body: Body,
     /// After a 101, the connection.
@@ -119,7 +120,7 @@ async fn send_until(
     let idempotent = body.is_empty() && method.is_idempotent();
     let mut lines = Lines { method: &method, target: &target, headers: &headers, host: None };
     let mut lease = acquire(pool, group, pin, false, total_at, outcome).await?;
-    let own = |server: usize| Some(&pool.groups[group].servers[server].host).filter(|_| host == HostHeader::Backend);
+    let own = |server: usize| Some(pool.groups[group].servers[server].host.get()).filter(|_| host == HostHeader::Backend);
     lines.host = own(lease.server);
     let started = Instant::now();
     let mut sending = Sending::new(&lines, body, length, started);
@@ -142,15 +143,15 @@ async fn send_until(
 
 /// The Content-Length of a request, which must be the body's: a backend that waits for bytes that never come would take the
 /// next request on the connection for them. What disagrees is a fault of ours, since the wire has checked the client's.
-fn declared_length(headers: &HeaderMap, body: &Body) -> Result<Option<u64>, Trouble> {
+fn declared_length(headers: &Headers, body: &Body) -> Result<Option<u64>, Trouble> {
     let fault = || Trouble::new(Refusal::Internal, "the request's framing headers do not fit its body");
-    if headers.contains_key(header::TRANSFER_ENCODING) {
+    if headers.contains(&TRANSFER_ENCODING) {
         return Err(fault());
     }
-    let mut values = headers.get_all(header::CONTENT_LENGTH).iter();
+    let mut values = headers.get_all(&CONTENT_LENGTH);
     let Some(value) = values.next() else { return Ok(None) };
     let plain = value.as_bytes().iter().all(u8::is_ascii_digit) && values.next().is_none();
-    let declared = value.to_str().ok().filter(|_| plain).and_then(|v| v.parse::<u64>().ok()).ok_or_else(fault)?;
+    let declared = value.text().filter(|_| plain).and_then(|v| v.parse::<u64>().ok()).ok_or_else(fault)?;
     let exact = if body.is_empty() { Some(0) } else { http_body::Body::size_hint(body).exact() };
     if exact.is_some_and(|exact| exact != declared) { Err(fault()) } else { Ok(Some(declared)) }
 }
@@ -175,7 +176,7 @@ async fn acquire(
 ) -> Result<Lease, Trouble> {
     let members = &pool.groups[group];
     let home = || pin.map_or(Home::Pool, |pin| Home::Pin(Arc::downgrade(&pin.slots)));
-    let found = |server, conn: Conn, reused, outcome: &mut UpstreamOutcome| {
+    let found = |server, conn: Box<Conn>, reused, outcome: &mut UpstreamOutcome| {
         outcome.tries += 1;
         outcome.reused = reused;
         outcome.address = Arc::clone(&conn.address);
@@ -221,7 +222,7 @@ async fn connect_one(
     start: usize,
     new: bool,
     outcome: &mut UpstreamOutcome,
-) -> Result<(usize, Conn, bool), Trouble> {
+) -> Result<(usize, Box<Conn>, bool), Trouble> {
     let count = group.servers.len();
     let mut order: Vec<usize> = (0..count).map(|i| start.wrapping_add(i) % count).collect();
     order.sort_by_key(|i| pool.resting(&group.servers[*i]));

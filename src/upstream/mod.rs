@@ -21,10 +21,10 @@ pub use tunnel::{TunnelEnd, TunnelReport, splice};
 
 use crate::audit::UpstreamOutcome;
 use crate::diagnostic::Diagnostic;
+use crate::head::OwnValue;
 use crate::policy::{Backend, Member, Policy};
 use crate::refusal::Refusal;
 use crate::tls::client::{ClientConfigs, server_name};
-use http::HeaderValue;
 use pool::{Group, Pool, Server};
 use resolve::{Names, Target};
 use std::path::Path;
@@ -122,7 +122,7 @@ fn server(backend: &Backend, member: &Member, configs: &mut ClientConfigs, path:
         None => None,
         Some(tls) => Some((TlsConnector::from(configs.get(tls, path)?), server_name(tls, path)?)),
     };
-    let host = HeaderValue::try_from(member_host(member)).map_err(|_| {
+    let host = OwnValue::new(member_host(member)).ok_or_else(|| {
         Diagnostic::file(path, format!("backend {:?} has a member whose host is no host name", backend.name), "write http://host:port")
     })?;
     Ok(Server::new(Target::of(member), member.port, tls, host, backend.connections_max))

@@ -2,10 +2,11 @@
 
 use super::connect::Line;
 use super::head::Framing;
+use crate::head::{CONTENT_LENGTH, HOST, Headers, Value};
 use crate::message::{Body, BodyError};
 use crate::refusal::Refusal;
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::Method;
 use http_body::Body as _;
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
@@ -40,32 +41,34 @@ pub(super) enum Stopped {
 pub(super) struct Lines<'a> {
     pub(super) method: &'a Method,
     pub(super) target: &'a [u8],
-    pub(super) headers: &'a HeaderMap,
+    pub(super) headers: &'a Headers,
     /// Takes the place of the `Host` among the headers.
-    pub(super) host: Option<&'a HeaderValue>,
+    pub(super) host: Option<Value<'a>>,
 }
 
 impl Lines<'_> {
     /// As bytes, with the framing that the headers do not name; the types of the parts allow nothing in them that could end a line.
     fn write(&self, framing: Framing, out: &mut Vec<u8>) {
-        let mut line = |parts: [&[u8]; 4]| parts.into_iter().for_each(|part| out.extend_from_slice(part));
-        line([self.method.as_str().as_bytes(), b" ", self.target, b" HTTP/1.1\r\n"]);
-        let mut host = self.host;
-        for (name, value) in self.headers {
-            let value = if name == header::HOST { host.take().unwrap_or(value) } else { value };
-            line([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        fn line(out: &mut Vec<u8>, parts: [&[u8]; 4]) {
+            parts.into_iter().for_each(|part| out.extend_from_slice(part));
         }
-        if let Some(host) = host {
-            line([b"host", b": ", host.as_bytes(), b"\r\n"]);
+        line(out, [self.method.as_str().as_bytes(), b" ", self.target, b" HTTP/1.1\r\n"]);
+        match self.host {
+            None => self.headers.write(out),
+            Some(host) => {
+                let mut headers = self.headers.clone();
+                headers.insert(&HOST, host);
+                headers.write(out);
+            }
         }
         match framing {
-            Framing::Chunked => line([b"transfer-encoding", b": ", b"chunked", b"\r\n"]),
-            Framing::Length(length) if !self.headers.contains_key(header::CONTENT_LENGTH) => {
-                line([b"content-length", b": ", length.to_string().as_bytes(), b"\r\n"]);
+            Framing::Chunked => line(out, [b"transfer-encoding", b": ", b"chunked", b"\r\n"]),
+            Framing::Length(length) if !self.headers.contains(&CONTENT_LENGTH) => {
+                line(out, [b"content-length", b": ", length.to_string().as_bytes(), b"\r\n"]);
             }
             _ => {}
         }
-        line([b"\r\n", b"", b"", b""]);
+        out.extend_from_slice(b"\r\n");
     }
 }
 

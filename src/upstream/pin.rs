@@ -31,7 +31,7 @@ impl std::fmt::Debug for Pin {
 struct Held {
     group: usize,
     server: usize,
-    conn: Conn,
+    conn: Box<Conn>,
 }
 
 /// The connections of a [`Pin`]; exchanges under way know them weakly.
@@ -42,7 +42,7 @@ pub(super) struct PinSlots {
 
 impl PinSlots {
     /// The connection to a backend with its member, if there is one that still stands.
-    pub(super) fn take(&self, group: usize) -> Option<(usize, Conn)> {
+    pub(super) fn take(&self, group: usize) -> Option<(usize, Box<Conn>)> {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         let at = held.iter().position(|h| h.group == group)?;
         let Held { server, mut conn, .. } = held.swap_remove(at);
@@ -50,7 +50,7 @@ impl PinSlots {
     }
 
     /// Keeps a connection; one that is already held for the backend wins, and this one is closed.
-    pub(super) fn put(&self, group: usize, server: usize, conn: Conn) {
+    pub(super) fn put(&self, group: usize, server: usize, conn: Box<Conn>) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if !held.iter().any(|h| h.group == group) {
             held.push(Held { group, server, conn });

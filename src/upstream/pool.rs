@@ -4,10 +4,10 @@ use super::conn::Conn;
 use super::connect::{Trouble, open};
 use super::pin::PinSlots;
 use super::resolve::{Names, Target};
+use crate::head::OwnValue;
 use crate::limits::{BACKEND_IDLE_SWEEP_INTERVAL, BACKEND_MEMBER_REST, BACKEND_POOL_SHARDS, BACKEND_QUEUE_TIMEOUT};
 use crate::policy::Backend;
 use crate::refusal::Refusal;
-use http::HeaderValue;
 use rustls::pki_types::ServerName;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -22,18 +22,18 @@ pub(super) struct Server {
     pub(super) port: u16,
     pub(super) tls: Option<(TlsConnector, ServerName<'static>)>,
     /// The member's own name as `Host`.
-    pub(super) host: HeaderValue,
+    pub(super) host: OwnValue,
     permits: Arc<Semaphore>,
-    idle: [Mutex<VecDeque<Conn>>; BACKEND_POOL_SHARDS],
+    idle: [Mutex<VecDeque<Box<Conn>>>; BACKEND_POOL_SHARDS],
     /// Requests waiting under the cap; a connection that falls free goes to the first of them.
     waiting: AtomicUsize,
-    queue: Mutex<VecDeque<oneshot::Sender<Conn>>>,
+    queue: Mutex<VecDeque<oneshot::Sender<Box<Conn>>>>,
     /// Microseconds after [`Pool::born`] until which new connections are not tried first.
     resting_until: AtomicU64,
 }
 
 impl Server {
-    pub(super) fn new(target: Target, port: u16, tls: Option<(TlsConnector, ServerName<'static>)>, host: HeaderValue, cap: usize) -> Self {
+    pub(super) fn new(target: Target, port: u16, tls: Option<(TlsConnector, ServerName<'static>)>, host: OwnValue, cap: usize) -> Self {
         let permits = Arc::new(Semaphore::new(cap.clamp(1, Semaphore::MAX_PERMITS)));
         Self {
             target,
@@ -48,7 +48,7 @@ impl Server {
         }
     }
 
-    fn idle(&self, shard: usize) -> std::sync::MutexGuard<'_, VecDeque<Conn>> {
+    fn idle(&self, shard: usize) -> std::sync::MutexGuard<'_, VecDeque<Box<Conn>>> {
         self.idle[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -114,7 +114,7 @@ impl Pool {
         let member = |group: &Group, server: &Server| {
             let cap = group.backend.connections_max.clamp(1, Semaphore::MAX_PERMITS);
             MemberNow {
-                name: String::from_utf8_lossy(server.host.as_bytes()).into_owned(),
+                name: String::from_utf8_lossy(server.host.get().as_bytes()).into_owned(),
                 connections: cap.saturating_sub(server.permits.available_permits()),
                 idle: (0..BACKEND_POOL_SHARDS).map(|shard| server.idle(shard).len()).sum(),
                 waiting: server.waiting.load(Ordering::Relaxed),
@@ -140,11 +140,11 @@ impl Pool {
     }
 
     /// An idle connection of this thread, the one used last, if it still stands.
-    pub(super) fn take_idle(&self, group: &Group, server: &Server) -> Option<Conn> {
+    pub(super) fn take_idle(&self, group: &Group, server: &Server) -> Option<Box<Conn>> {
         self.take_idle_of(group, server, shard())
     }
 
-    fn take_idle_of(&self, group: &Group, server: &Server, shard: usize) -> Option<Conn> {
+    fn take_idle_of(&self, group: &Group, server: &Server, shard: usize) -> Option<Box<Conn>> {
         loop {
             let mut conn = server.idle(shard).pop_back()?;
             if conn.idle_since.elapsed() < group.backend.idle_timeout && conn.is_quiet() {
@@ -156,7 +156,7 @@ impl Pool {
     /// A new connection under the cap. With `wait`, a full member is waited for (another request's connection may come
     /// instead: the flag says so); without, it is busy at once. `new` asks for one that nobody has used: an idle one is closed
     /// to make room for it.
-    pub(super) async fn connect(&self, group: &Group, server: &Server, wait: bool, new: bool) -> Result<(Conn, bool), Trouble> {
+    pub(super) async fn connect(&self, group: &Group, server: &Server, wait: bool, new: bool) -> Result<(Box<Conn>, bool), Trouble> {
         let permit = match server.permits.clone().try_acquire_owned() {
             Ok(permit) => permit,
             Err(_) => match self.steal(group, server) {
@@ -176,7 +176,7 @@ impl Pool {
         match open(server, &self.names, group.backend.connect_timeout, permit).await {
             Ok(conn) => {
                 server.resting_until.store(0, Ordering::Relaxed);
-                Ok((conn, false))
+                Ok((Box::new(conn), false))
             }
             Err(trouble) => {
                 self.rest(server);
@@ -186,7 +186,7 @@ impl Pool {
     }
 
     /// An idle connection of any thread.
-    fn steal(&self, group: &Group, server: &Server) -> Option<Conn> {
+    fn steal(&self, group: &Group, server: &Server) -> Option<Box<Conn>> {
         let own = shard();
         (0..BACKEND_POOL_SHARDS).find_map(|i| {
             let mut conn = self.take_idle_of(group, server, (own + i) % BACKEND_POOL_SHARDS)?;
@@ -227,7 +227,7 @@ impl Pool {
     }
 
     /// Takes a connection back that can be used again.
-    fn put(self: &Arc<Self>, group: usize, server: usize, mut conn: Conn) {
+    fn put(self: &Arc<Self>, group: usize, server: usize, mut conn: Box<Conn>) {
         let Some((group, server)) = self.groups.get(group).and_then(|g| Some((g, g.servers.get(server)?))) else { return };
         if group.backend.idle_connections_max == 0 {
             return;
@@ -286,7 +286,7 @@ impl Pool {
 
 /// What a request waiting under the cap gets.
 enum Place {
-    Conn(Conn),
+    Conn(Box<Conn>),
     Permit(OwnedSemaphorePermit),
 }
 
@@ -341,7 +341,7 @@ pub(super) enum Home {
 
 /// A connection in use. Dropped, it is closed at once; given back, it can be used again.
 pub(super) struct Lease {
-    conn: Option<Conn>,
+    conn: Option<Box<Conn>>,
     pool: Arc<Pool>,
     home: Home,
     pub(super) group: usize,
@@ -349,13 +349,13 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub(super) fn new(conn: Conn, pool: Arc<Pool>, home: Home, group: usize, server: usize) -> Self {
+    pub(super) fn new(conn: Box<Conn>, pool: Arc<Pool>, home: Home, group: usize, server: usize) -> Self {
         Self { conn: Some(conn), pool, home, group, server }
     }
 
     /// The connection; `None` only after it was given away.
     pub(super) fn conn(&mut self) -> Option<&mut Conn> {
-        self.conn.as_mut()
+        self.conn.as_deref_mut()
     }
 
     /// The exchange is over on both sides: the connection waits for the next.
@@ -368,7 +368,7 @@ impl Lease {
         }
     }
 
-    fn settle(&self, conn: Conn) {
+    fn settle(&self, conn: Box<Conn>) {
         match &self.home {
             Home::Pool => self.pool.put(self.group, self.server, conn),
             Home::Pin(slots) => {
@@ -380,7 +380,7 @@ impl Lease {
     }
 
     /// After a 101 the connection belongs to the tunnel.
-    pub(super) fn release(mut self) -> Option<Conn> {
+    pub(super) fn release(mut self) -> Option<Box<Conn>> {
         self.conn.take()
     }
 }

@@ -2,8 +2,7 @@
 
 use super::conn::Switched;
 use crate::limits::{TUNNEL_BUFFER_BYTES, TUNNEL_CHECK_INTERVAL};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
+use crate::message::Upgraded;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -54,7 +53,7 @@ pub struct TunnelReport {
 /// Copies both ways until both sides have ended (one may end before the other), a side breaks, nothing moves for `idle`, or
 /// `still_allowed`, asked every second, says no. Both connections are closed then.
 pub async fn splice(client: Upgraded, backend: Switched, idle: Duration, still_allowed: impl Fn() -> bool + Send) -> TunnelReport {
-    join(TokioIo::new(client), backend, idle, still_allowed).await
+    join(client, backend, idle, still_allowed).await
 }
 
 /// One direction.

@@ -1,4 +1,4 @@
-//! The chunked coding (RFC 9112 section 7.1), byte by byte, written on in its plainest form.
+//! The chunked coding (RFC 9112 section 7.1), byte by byte.
 //!
 //! Extensions and trailers are checked, then dropped, as the RFC allows a recipient: no layer above inspects them, so they must
 //! not reach a backend.
@@ -66,29 +66,29 @@ impl Chunked {
         }
     }
 
-    /// Takes one byte of anything but data; `true` when it is to be written on.
+    /// Takes one byte of anything but data.
     ///
     /// # Errors
     /// [`Refusal::BadChunk`] at the first byte that the grammar or a limit does not allow.
-    pub(super) fn byte(&mut self, byte: u8, limits: &Limits) -> Result<bool, Refusal> {
+    pub(super) fn byte(&mut self, byte: u8, limits: &Limits) -> Result<(), Refusal> {
         match self.at {
             At::Size | At::ExtensionStart | At::Extension | At::SizeLf => self.size_line(byte, limits),
-            At::DataCr if byte == b'\r' => self.to(At::DataLf, true),
+            At::DataCr if byte == b'\r' => self.to(At::DataLf),
             At::DataLf if byte == b'\n' => {
                 (self.size, self.digits, self.line_bytes) = (0, 0, 0);
-                self.to(At::Size, true)
+                self.to(At::Size)
             }
             At::TrailerStart | At::TrailerName | At::TrailerValue | At::TrailerLf | At::EndLf => self.trailer(byte, limits),
             At::DataCr | At::DataLf | At::Data | At::End => Err(Refusal::BadChunk),
         }
     }
 
-    fn to(&mut self, at: At, write: bool) -> Result<bool, Refusal> {
+    fn to(&mut self, at: At) -> Result<(), Refusal> {
         self.at = at;
-        Ok(write)
+        Ok(())
     }
 
-    fn size_line(&mut self, byte: u8, limits: &Limits) -> Result<bool, Refusal> {
+    fn size_line(&mut self, byte: u8, limits: &Limits) -> Result<(), Refusal> {
         self.line_bytes += 1;
         if self.line_bytes > limits.chunk_line_bytes_max {
             return Err(Refusal::BadChunk);
@@ -98,42 +98,42 @@ impl Chunked {
                 let digit = char::from(byte).to_digit(16).unwrap_or_default();
                 self.size = (self.size << 4) | u64::from(digit);
                 self.digits += 1;
-                Ok(true)
+                Ok(())
             }
-            (At::Size, b';') if self.digits > 0 => self.to(At::ExtensionStart, false),
-            (At::Size, b'\r') if self.digits > 0 => self.to(At::SizeLf, true),
-            (At::ExtensionStart, b' ' | b'\t') => Ok(false),
-            (At::ExtensionStart, _) if is_token(byte) => self.to(At::Extension, false),
-            (At::Extension, b'\r') => self.to(At::SizeLf, true),
-            (At::Extension, _) if is_value(byte) => Ok(false),
-            (At::SizeLf, b'\n') if self.size > 0 => self.to(At::Data, true),
-            (At::SizeLf, b'\n') => self.to(At::TrailerStart, true),
+            (At::Size, b';') if self.digits > 0 => self.to(At::ExtensionStart),
+            (At::Size, b'\r') if self.digits > 0 => self.to(At::SizeLf),
+            (At::ExtensionStart, b' ' | b'\t') => Ok(()),
+            (At::ExtensionStart, _) if is_token(byte) => self.to(At::Extension),
+            (At::Extension, b'\r') => self.to(At::SizeLf),
+            (At::Extension, _) if is_value(byte) => Ok(()),
+            (At::SizeLf, b'\n') if self.size > 0 => self.to(At::Data),
+            (At::SizeLf, b'\n') => self.to(At::TrailerStart),
             _ => Err(Refusal::BadChunk),
         }
     }
 
-    fn trailer(&mut self, byte: u8, limits: &Limits) -> Result<bool, Refusal> {
+    fn trailer(&mut self, byte: u8, limits: &Limits) -> Result<(), Refusal> {
         self.trailer_bytes += 1;
         if self.trailer_bytes > limits.trailer_bytes_max.saturating_add(2) {
             return Err(Refusal::BadChunk);
         }
         match (self.at, byte) {
-            (At::TrailerStart, b'\r') => self.to(At::EndLf, true),
-            (At::EndLf, b'\n') => self.to(At::End, true),
+            (At::TrailerStart, b'\r') => self.to(At::EndLf),
+            (At::EndLf, b'\n') => self.to(At::End),
             (At::TrailerStart, _) if is_token(byte) && self.trailers < limits.headers_max => {
                 self.trailers += 1;
                 self.name_bytes = 0;
                 self.keep(byte);
-                self.to(At::TrailerName, false)
+                self.to(At::TrailerName)
             }
-            (At::TrailerName, b':') if !self.is_framing_name() => self.to(At::TrailerValue, false),
+            (At::TrailerName, b':') if !self.is_framing_name() => self.to(At::TrailerValue),
             (At::TrailerName, _) if is_token(byte) => {
                 self.keep(byte);
-                Ok(false)
+                Ok(())
             }
-            (At::TrailerValue, b'\r') => self.to(At::TrailerLf, false),
-            (At::TrailerValue, _) if is_value(byte) => Ok(false),
-            (At::TrailerLf, b'\n') => self.to(At::TrailerStart, false),
+            (At::TrailerValue, b'\r') => self.to(At::TrailerLf),
+            (At::TrailerValue, _) if is_value(byte) => Ok(()),
+            (At::TrailerLf, b'\n') => self.to(At::TrailerStart),
             _ => Err(Refusal::BadChunk),
         }
     }

@@ -3,11 +3,14 @@
 //! Two kinds of fault. A *soft* one leaves the lines of the head intact (a bad Host, a bad name): it is kept, and the rest of the
 //! head is still split, so that the rules can name what was tried. A *hard* one leaves no sure place for the next line to begin (a
 //! bare LF, a limit): the head ends there. The first fault is the one reported.
+//!
+//! Nearly every head comes whole and has nothing about it: that one is read in one go. Whatever else there is goes to the careful
+//! reader, from the start, and the two give the same outcome.
 
 use super::fields::Fields;
 use super::table::{are_tokens, are_values, is_token, trimmed};
 use super::{Framing, Limits, Version, line};
-use crate::head::{RawHead, RawHeader};
+use crate::head::{self, RawHead, RawHeader};
 use crate::refusal::Refusal;
 use bytes::{Buf, Bytes, BytesMut};
 use std::ops::Range;
@@ -52,9 +55,34 @@ impl HeadParser {
         }
     }
 
+    /// Reads a whole head without a fault from the beginning of `buffer`: its length. `None` where the head is anything else; then
+    /// nothing has happened yet.
+    pub(super) fn plain(&mut self, buffer: &[u8], limits: &Limits) -> Option<usize> {
+        let first = memchr::memchr(b'\n', buffer).filter(|lf| *lf <= line_bytes_max(limits).saturating_add(1))?;
+        let line = buffer.get(..first)?.strip_suffix(b"\r")?;
+        let parts = line::split(line);
+        let part = |range: &Range<u32>| line.get(range.start as usize..range.end as usize).unwrap_or_default();
+        let version = line::judge(part(&parts.method), part(&parts.target), part(&parts.version)).ok()?;
+        let (mut headers, mut fields) = (Vec::with_capacity(16), Fields::default());
+        let end = head::plain_lines(buffer, first + 1, limits.head_bytes_max, |header, name, value| {
+            fields.note(name, value, &header.value);
+            headers.push(header);
+            headers.len() <= limits.headers_max
+        })?;
+        (self.line, self.parts, self.version) = (0..line.len() as u32, parts, version);
+        (self.headers, self.fields, self.have_line) = (headers, fields, true);
+        Some(end)
+    }
+
     /// Reads on in `buffer`, which holds the head from its first byte. `Some` when the head has ended: how many bytes it has.
     pub(super) fn advance(&mut self, buffer: &[u8], limits: &Limits) -> Option<usize> {
         let line_bytes_max = line_bytes_max(limits);
+        if !self.have_line
+            && self.scanned == 0
+            && let Some(end) = self.plain(buffer, limits)
+        {
+            return Some(end);
+        }
         loop {
             if !self.have_line && self.scanned == 0 {
                 // Whatever cannot begin a method (a TLS record, binary) need not be waited for; CR and LF are judged as a line.
@@ -181,8 +209,10 @@ impl HeadParser {
         let value_start = (start + colon + 1 + before) as u32;
         let place = value_start..value_start + value.len() as u32;
         self.fields.note(name, value, &place);
-        self.headers.push(RawHeader { name: name_start..name_start + colon as u32, value: place });
-        if are_values(value) { Ok(()) } else { Err(Refusal::MalformedHeader) }
+        let good = are_values(value);
+        let known = if good { head::known(name) } else { head::UNCHECKED };
+        self.headers.push(RawHeader { name: name_start..name_start + colon as u32, value: place, known });
+        if good { Ok(()) } else { Err(Refusal::MalformedHeader) }
     }
 }
 

@@ -1,35 +1,33 @@
-//! The HTTP/1 framing filter between a client's stream and the HTTP library.
+//! HTTP/1 on a client's stream: heads and bodies in, bytes out.
 //!
-//! The wire reads heads and bodies by RFC 9112 alone and refuses what two readers could understand differently. The library behind
-//! it gets a neutral head of ours and body bytes whose framing has been checked; the service gets the client's own words from
-//! [`Handle::next`]. A refused head reaches the service like any other, as an [`Arrived`] that carries its [`Refusal`]; a body that
-//! breaks its framing or its pace ends in an `io::Error` whose inner error is the [`Refusal`].
+//! The wire reads heads and bodies by RFC 9112 alone and refuses what two readers could understand differently. A refused head is
+//! handed on like any other, as an [`Arrived`] that carries its [`Refusal`]; a body that breaks its framing or its pace ends in one.
+//! Answers are written by whoever serves the connection, through the wire, which watches that they are taken.
 //!
 //! ```text
 //! Head -> Length | Chunked -> Serving -> Head ...        one request at a time; pipelined bytes wait in the buffer
 //!   |                 |          '-> Transparent         an upgrade was granted
-//!   '-> Refused       '-> Failed -> Closed
+//!   '-> Refused       '-> Refused                        the answer is the last
 //! ```
 //!
-//! Memory per connection: the head being read (`head_bytes_max`) plus at most 16 KiB; nothing while idle.
+//! Memory per connection: the head being read (`head_bytes_max`) plus at most 64 KiB; nothing while idle.
 //!
 //! [`Refusal`]: crate::refusal::Refusal
 
+mod arrived;
 mod chunked;
 mod fields;
 mod filter;
-mod handle;
 mod head;
 mod host;
 mod line;
-mod neutral;
 mod pace;
 mod read;
 mod table;
 mod write;
 
+pub use arrived::{Arrived, Framing, Version};
 pub use filter::{Wire, wire};
-pub use handle::{Arrived, Framing, Handle, Turn, Version};
 
 use crate::limits;
 use std::time::Duration;

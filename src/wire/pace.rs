@@ -3,7 +3,7 @@
 use super::Limits;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -17,24 +17,35 @@ pub(super) fn later(from: Instant, after: Duration) -> Instant {
 
 /// One `Sleep` for the life of a connection. A deadline that moves away leaves it as it is; when it goes off early, it is set anew.
 #[derive(Default)]
-pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
+pub(super) struct Timer {
+    sleep: Option<Pin<Box<Sleep>>>,
+    /// Who will be woken by it.
+    wakes: Option<Waker>,
+}
 
 impl Timer {
     /// Ready when `deadline` has passed; else the task is woken then, or earlier.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
-        let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() > deadline {
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
+            self.wakes = None;
             sleep.as_mut().reset(deadline);
         }
+        // It is set, and nothing has changed.
+        if !sleep.is_elapsed() && self.wakes.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
         while sleep.as_mut().poll(cx).is_ready() {
+            self.wakes = None;
             if Instant::now() >= deadline {
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(deadline);
         }
+        self.wakes = Some(cx.waker().clone());
         Poll::Pending
     }
 }

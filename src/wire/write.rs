@@ -27,21 +27,43 @@ impl<S> Wire<S> {
             Phase::Transparent => false,
             Phase::Head | Phase::Serving => !self.buffer.is_empty(),
             Phase::Closed => self.unread,
-            Phase::Length(_) | Phase::Chunked(_) | Phase::Refused(_) | Phase::Failed(_) => true,
+            Phase::Length(_) | Phase::Chunked(_) | Phase::Refused => true,
         };
         unread && !self.ended
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    /// Writes what there is of an interim answer.
+    pub(super) fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.interim.is_empty() {
+            let outcome = Pin::new(&mut self.stream).poll_write(cx, self.interim);
+            let bytes = ready!(self.written(cx, outcome))?;
+            if bytes == 0 {
+                return Poll::Ready(Err(ErrorKind::WriteZero.into()));
+            }
+            self.interim = self.interim.get(bytes..).unwrap_or_default();
+        }
+        let outcome = Pin::new(&mut self.stream).poll_flush(cx);
+        self.written(cx, outcome)
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if !this.interim.is_empty() {
+            ready!(this.poll_interim(cx))?;
+        }
         let outcome = Pin::new(&mut this.stream).poll_write(cx, bytes);
         this.written(cx, outcome)
     }
 
     fn poll_write_vectored(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if !this.interim.is_empty() {
+            ready!(this.poll_interim(cx))?;
+        }
         let outcome = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
         this.written(cx, outcome)
     }

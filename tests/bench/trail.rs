@@ -49,7 +49,7 @@ fn main() -> ExitCode {
     let library = Library::new(&folder, Some(&index));
     let snapshot = library.snapshot().unwrap();
     println!("opened in {:.1?}; {} MB are not in the index", before.elapsed(), snapshot.unindexed_bytes() >> 20);
-    let slowest = questions(&snapshot);
+    let slowest = questions(&snapshot).max(pages(&library));
     println!("slowest: {slowest:.1?}");
     if slowest > under {
         println!("an answer took longer than {under:?}");
@@ -125,6 +125,56 @@ fn questions(snapshot: &Snapshot) -> Duration {
     assert!(!snapshot.story(&id).unwrap().is_empty());
     println!("the story of an event by its id: {:.1?}", before.elapsed());
     slowest.max(before.elapsed())
+}
+
+/// What the console asks for its pages, for a day and for all time; the slowest of the best times.
+fn pages(library: &Library) -> Duration {
+    let now = BEGIN + DAYS * 86_400_000_000;
+    let top = [Field::User, Field::Address, Field::Rule, Field::Path];
+    let lists = [
+        Field::User,
+        Field::Address,
+        Field::Site,
+        Field::Path,
+        Field::Template,
+        Field::Rule,
+        Field::Target,
+        Field::Status,
+        Field::Decision,
+        Field::Reason,
+        Field::Backend,
+        Field::Agent,
+    ];
+    let mut slowest = Duration::ZERO;
+    println!("\npages of the console, milliseconds as above");
+    println!("{:<24} {:>13} {:>13} {:>13} {:>13}", "TIME", "overview", "events", "groups", "top lists");
+    for (name, since) in [("24h", "24h"), ("7d", "7d"), ("all", "")] {
+        let question = Asked { since: since.into(), ..Asked::default() }.question(now).unwrap();
+        let hour = Asked { since: "1h".into(), ..Asked::default() }.question(now).unwrap();
+        let mut best = |act: &mut dyn FnMut(&Snapshot)| {
+            let cpu_before = cpu_milliseconds();
+            let times = (0..ROUNDS).map(|_| {
+                let before = Instant::now();
+                act(&library.snapshot().unwrap());
+                before.elapsed()
+            });
+            let best = times.min().unwrap_or_default();
+            slowest = slowest.max(best);
+            format!("{:.0} / {:.0}", best.as_secs_f64() * 1000.0, (cpu_milliseconds() - cpu_before) as f64 / f64::from(ROUNDS))
+        };
+        let overview = best(&mut |s| {
+            s.timeline(&question, Field::Decision, 96).unwrap();
+            s.top(&question, &top, 7).unwrap();
+            s.groups(&question, 7, 24).unwrap();
+            s.timeline(&hour, Field::Backend, 30).unwrap();
+            s.timeline(&hour, Field::Backend, 30).unwrap();
+        });
+        let events = best(&mut |s| drop(s.newest(&question, 100, None).unwrap()));
+        let groups = best(&mut |s| drop(s.groups(&question, 50, 24).unwrap()));
+        let tops = best(&mut |s| drop(s.top(&question, &lists, 10).unwrap()));
+        println!("{name:<24} {overview:>13} {events:>13} {groups:>13} {tops:>13}");
+    }
+    slowest
 }
 
 fn bytes(folder: &Path) -> u64 {

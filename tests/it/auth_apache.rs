@@ -3,11 +3,10 @@
 use crate::apache::{Apache, installed};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{Method, Version};
 use portcullis::audit::Record;
 use portcullis::clock::Moment;
-use portcullis::head::RawHead;
+use portcullis::head::{AUTHORIZATION, Headers, Value};
 use portcullis::identity::{htpasswd, password};
 use portcullis::layers::basic_auth::BasicAuth;
 use portcullis::message::{Body, EventId, Peer, Request};
@@ -172,9 +171,9 @@ impl Ours {
         let here = "127.0.0.1:1".parse().expect("an address");
         let peer = Arc::new(Peer::new(here, here, 1));
         let received = Moment::now();
-        let mut headers = HeaderMap::new();
+        let mut headers = Headers::new();
         if let Some(login) = login {
-            headers.insert(AUTHORIZATION, HeaderValue::from_str(login).expect("a header"));
+            headers.append(&AUTHORIZATION, Value::new(login.as_bytes()).expect("a header"));
         }
         let mut request = Request {
             id: EventId::new(received, 1),
@@ -182,7 +181,7 @@ impl Ours {
             peer: Arc::clone(&peer),
             version: Version::HTTP_11,
             method: Method::GET,
-            raw: RawHead::default(),
+            raw: Arc::default(),
             target: "/".into(),
             authority: Some("localhost".into()),
             headers,

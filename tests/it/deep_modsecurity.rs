@@ -4,6 +4,7 @@
 
 use crate::conformance::{crs, deep};
 use crate::modsecurity::{ModSecurity, Verdict, own};
+use crate::program::portcullis;
 use crate::tools::tool;
 use portcullis::rehearse::ftw::{self, Input, Output, Overrides, Stage, Test};
 use portcullis::rehearse::{Outcome, Place, Scene, Settings, Setup, backend, run};
@@ -41,17 +42,32 @@ fn requests(folder: &Path) -> Vec<(String, Test)> {
     tests.flat_map(stages).collect()
 }
 
+/// What loads without a mistake in Apache is not found fault with, but for patterns that run with a bound.
+fn bounded_patterns_alone_are_warned_of(inspection: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("gateway.toml"), policy(inspection, 80)).unwrap();
+    let checked = portcullis(folder.path(), &["check", "-c", "gateway.toml"], "");
+    let warnings: Vec<&str> = checked.stderr.lines().filter(|line| line.contains(": warning: ")).collect();
+    assert_eq!(checked.code, 0, "{}", checked.stderr);
+    assert!(warnings.iter().all(|line| line.ends_with("so it runs with a step limit")), "{warnings:#?}");
+    println!("{} patterns of Debian's rules run with a bound", warnings.len());
+}
+
+/// A policy with this `[inspection]` in block mode.
+fn policy(inspection: &str, port: u16) -> String {
+    format!(
+        "[[listener]]\naddress = \"127.0.0.1:{port}\"\ntls = false\n[audit]\ndirectory = \"audit\"\n[inspection]\nmode = \"block\"\n{inspection}\n\
+         [[backend]]\nname = \"scripted\"\nmembers = [\"http://127.0.0.1:1\"]\n[[site]]\nnames = [\"*\"]\nrequire = [\"all granted\"]\n\
+         https = \"either\"\n[[site.map]]\npath = \"/\"\nto = \"scripted/\"\n"
+    )
+}
+
 /// What our gateway makes of them, with this `[inspection]` in block mode.
 fn ours(inspection: &str, tests: &[(String, Test)]) -> Vec<Verdict> {
     let tests: Vec<Test> = tests.iter().map(|(_, test)| test.clone()).collect();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gateway.toml");
-    let policy = format!(
-        "[[listener]]\naddress = \"127.0.0.1:0\"\ntls = false\n[audit]\ndirectory = \"audit\"\n[inspection]\nmode = \"block\"\n{inspection}\n\
-         [[backend]]\nname = \"scripted\"\nmembers = [\"http://127.0.0.1:1\"]\n[[site]]\nnames = [\"*\"]\nrequire = [\"all granted\"]\n\
-         https = \"either\"\n[[site.map]]\npath = \"/\"\nto = \"scripted/\"\n"
-    );
-    fs::write(&path, policy).unwrap();
+    fs::write(&path, policy(inspection, 0)).unwrap();
     let scene = Scene::new(&Setup::Policy { path, user: None }, backend::start().unwrap()).unwrap_or_else(|e| panic!("{e:?}"));
     let settings = Settings { answer_timeout: Duration::from_secs(8), ..Settings::default() };
     let outcomes = run(&tests, &Overrides::default(), Place::Inside(&scene), &settings, &mut |_| {}).unwrap_or_else(|e| panic!("{e}"));
@@ -184,6 +200,7 @@ fn debians() -> Option<(Rules, PathBuf)> {
         etc.join("RESPONSE-999-EXCLUSION-RULES-AFTER-CRS.conf"),
     ];
     let inspection = "rules = [\"crs\"]\ncrs_directory = \"/usr/share/modsecurity-crs\"".to_owned();
+    bounded_patterns_alone_are_warned_of(&inspection);
     Some((Rules { apache: includes(&files), inspection }, crs))
 }
 

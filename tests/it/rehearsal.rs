@@ -147,6 +147,26 @@ fn results_are_there_for_programs_too() {
 }
 
 #[test]
+fn rules_that_no_test_fires_are_named_file_by_file() {
+    let suite = Path::new(ROOT).join("tests/ftw/suite");
+    let arguments = ["passing.yaml", "--rules", "rules.conf", "--coverage", "--only", "^100-1$"];
+    let ended = test_command(&suite, &arguments);
+    let expected = "rules.conf: 2 of 5 fired\n  never 102 at line 6: A note\n  never 104 at line 8: Go away\n  never 105 at line 9: Dropped\n\
+                    2 of 5 rules fired; 1 rule that logs nothing is not counted\n1 passed, 0 failed, 0 stricter by decision\n";
+    assert_eq!((ended.code, ended.stdout.as_str()), (0, expected), "{}", ended.stderr);
+    let ended = portcullis(&suite, &[&["--format", "json", "test"][..], &arguments].concat(), "");
+    let coverage = &serde_json::from_str::<Value>(&ended.stdout).unwrap()["coverage"];
+    assert_eq!((&coverage["rules"], &coverage["fired"], &coverage["silent"]), (&5.into(), &2.into(), &1.into()));
+    let file = &coverage["files"][0];
+    assert!(file["file"].as_str().unwrap().ends_with("tests/ftw/suite/rules.conf"), "{file}");
+    assert_eq!(file["never"][0], serde_json::json!({"id": 102, "line": 6, "message": "A note"}));
+    let whole = test_command(&suite, &["passing.yaml", "--rules", "rules.conf", "--coverage"]);
+    assert!(whole.stdout.starts_with("rules.conf: 5 of 5 fired\n5 of 5 rules fired;"), "{}", whole.stdout);
+    let live = test_command(&suite, &["passing.yaml", "--live", "http://127.0.0.1:1", "--coverage"]);
+    assert_eq!(live.code, 2, "{}", live.stderr);
+}
+
+#[test]
 fn usage_and_files_that_are_not_there_are_told_apart_from_failures() {
     let suite = Path::new(ROOT).join("tests/ftw/suite");
     let folder = tempfile::tempdir().unwrap();

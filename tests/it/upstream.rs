@@ -2,11 +2,12 @@
 
 use crate::backend::{Backend, Recorded, Script, Step, early, ok, raw, script};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method};
+use http::Method;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use portcullis::audit::UpstreamOutcome;
+use portcullis::head::{CONNECTION, CONTENT_LENGTH, HOST, Headers, LINK, Name, UPGRADE, Value};
 use portcullis::limits::{BACKEND_HEADERS_MAX, BACKEND_QUEUE_TIMEOUT, REMOVED_USER_TUNNEL_TIMEOUT};
 use portcullis::message::{Body, BodyError};
 use portcullis::policy::{self, HostHeader, Member, MemberTls};
@@ -60,7 +61,7 @@ impl Way {
     }
 
     pub(crate) fn exchange(&self, method: Method, target: &'static str, body: Body) -> Exchange<'_> {
-        let headers = HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("mail.example"))]);
+        let headers = Headers::from_iter([(HOST, Value::from_static("mail.example"))]);
         Exchange {
             backend: &self.backend,
             method,
@@ -301,7 +302,7 @@ async fn interim_answers_are_passed_over() {
     drop(give);
     let (answer, _) = way.send(way.exchange(Method::POST, "/", body)).await;
     let answer = answer.unwrap();
-    assert!(!answer.headers.contains_key("link"));
+    assert!(!answer.headers.contains(&LINK));
     assert_eq!(answer.body.collect().await.unwrap().to_bytes(), "ok");
 }
 
@@ -309,7 +310,7 @@ async fn interim_answers_are_passed_over() {
 async fn equal_lengths_sent_twice_become_one() {
     let backend = Backend::start(|_| raw("HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 2\r\n\r\nok")).await;
     let answer = Way::to_one(&backend).get("/").await.0.unwrap();
-    assert_eq!(answer.headers.get_all("content-length").iter().count(), 1);
+    assert_eq!(answer.headers.get_all(&CONTENT_LENGTH).count(), 1);
 }
 
 #[tokio::test]
@@ -353,7 +354,7 @@ async fn a_body_goes_with_its_declared_length_and_its_connection_is_used_again()
         // The body does not know its own end: the declared length tells it.
         let (give, body) = fed();
         let mut exchange = way.exchange(Method::POST, "/", body);
-        exchange.headers.insert("content-length", HeaderValue::from_static("4"));
+        exchange.headers.insert(&CONTENT_LENGTH, Value::from_static("4"));
         let feeder = tokio::spawn(async move { give.send(Ok(Bytes::from_static(b"four"))).await.map(|()| give) });
         assert!(way.send(exchange).await.0.is_ok());
         drop(feeder.await);
@@ -379,7 +380,7 @@ async fn framing_headers_that_do_not_fit_the_body_never_reach_a_backend() {
     for (body, headers) in cases {
         let mut exchange = way.exchange(Method::POST, "/", Body::full(body));
         for (name, value) in headers {
-            exchange.headers.append(*name, HeaderValue::from_static(value));
+            exchange.headers.append(&Name::new(name.as_bytes()).unwrap(), Value::from_static(value));
         }
         assert_eq!(way.send(exchange).await.0.unwrap_err(), Refusal::Internal, "{body} {headers:?}");
     }
@@ -392,7 +393,7 @@ async fn a_body_shorter_than_declared_ends_its_connection_before_the_next_reques
     let way = Way::to_one(&backend);
     let (give, body) = fed();
     let mut exchange = way.exchange(Method::POST, "/", body);
-    exchange.headers.insert("content-length", HeaderValue::from_static("50"));
+    exchange.headers.insert(&CONTENT_LENGTH, Value::from_static("50"));
     tokio::spawn(async move { give.send(Ok(Bytes::from_static(b"short"))).await });
     assert!(way.send(exchange).await.0.is_err());
     backend.wait_for_open(0).await;
@@ -714,7 +715,7 @@ async fn a_pinned_connection_serves_one_client_alone_and_ends_with_it() {
         for (pin, user) in [(Some(&carol), "carol"), (Some(&dave), "dave"), (None, "nobody")] {
             let mut exchange = way.exchange(Method::GET, "/", Body::empty());
             exchange.pin = pin;
-            exchange.headers.insert("x-user", HeaderValue::from_static(user));
+            exchange.headers.insert(&Name::new(b"x-user").unwrap(), Value::from_static(user));
             let answer = way.send(exchange).await.0.unwrap();
             match round % 3 {
                 // A broken-off answer ends the connection; nobody inherits it.
@@ -759,15 +760,19 @@ async fn gate(way: Arc<Way>, allowed: Arc<AtomicBool>) -> (SocketAddr, tokio::sy
             let client = hyper::upgrade::on(&mut request);
             let mut exchange = way.exchange(Method::GET, "/ws", Body::empty());
             exchange.upgrade = true;
-            exchange.headers.insert("connection", HeaderValue::from_static("upgrade"));
-            exchange.headers.insert("upgrade", HeaderValue::from_static("websocket"));
+            exchange.headers.insert(&CONNECTION, Value::from_static("upgrade"));
+            exchange.headers.insert(&UPGRADE, Value::from_static("websocket"));
             let answer = way.send(exchange).await.0.unwrap();
             let mut response = http::Response::new(answer.body);
             *response.status_mut() = answer.status;
-            *response.headers_mut() = answer.headers;
+            for (name, value) in answer.headers.iter() {
+                let name = http::HeaderName::from_bytes(name.as_bytes()).unwrap();
+                response.headers_mut().append(name, http::HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            }
             if let Some(backend) = answer.upgrade {
                 tokio::spawn(async move {
-                    let report = splice(client.await.unwrap(), backend, LONG, move || allowed.load(Ordering::SeqCst)).await;
+                    let report =
+                        splice(Box::pin(TokioIo::new(client.await.unwrap())), backend, LONG, move || allowed.load(Ordering::SeqCst)).await;
                     tell.send(report).await.unwrap();
                 });
             }
@@ -843,8 +848,8 @@ async fn a_refused_upgrade_is_an_answer_like_any_other() {
     let way = Way::to_one(&backend);
     let mut exchange = way.exchange(Method::GET, "/ws", Body::empty());
     exchange.upgrade = true;
-    exchange.headers.insert("connection", HeaderValue::from_static("upgrade"));
-    exchange.headers.insert("upgrade", HeaderValue::from_static("websocket"));
+    exchange.headers.insert(&CONNECTION, Value::from_static("upgrade"));
+    exchange.headers.insert(&UPGRADE, Value::from_static("websocket"));
     let answer = way.send(exchange).await.0.unwrap();
     assert!(answer.upgrade.is_none());
     assert_eq!(answer.body.collect().await.unwrap().to_bytes(), "no");

@@ -7,7 +7,7 @@ use super::{FAILED, Format, NEGATIVE, OK, USAGE, report};
 use crate::diagnostic::Diagnostic;
 use crate::policy;
 use crate::rehearse::ftw::{self, Overrides, Test};
-use crate::rehearse::{Live, Outcome, Place, Scene, Settings, Setup, SetupError, Status, Url, backend, run as run_tests};
+use crate::rehearse::{Coverage, Live, Outcome, Place, Scene, Settings, Setup, SetupError, Status, Url, backend, run as run_tests};
 use crate::server::StartError;
 use regex::Regex;
 use show::Progress;
@@ -65,6 +65,9 @@ pub(crate) struct TestCommand {
     /// Only tests whose name (rule-test) matches
     #[arg(long, value_name = "REGEX")]
     only: Option<Regex>,
+    /// Say as well which rules no test has fired
+    #[arg(long, conflicts_with = "live")]
+    coverage: bool,
     /// Write a JUnit report as well
     #[arg(long, value_name = "FILE")]
     junit: Option<PathBuf>,
@@ -112,10 +115,10 @@ fn test(command: &TestCommand, format: Format) -> Result<bool, End> {
     let mut progress = Progress::new(tests.len());
     let settings = Settings { client: command.ip, ..Settings::default() };
     let mut see = |outcome: &Outcome| progress.step(outcome);
-    let outcomes = match &command.live {
+    let (outcomes, loaded) = match &command.live {
         Some(url) => {
             let live = live(command, url).map_err(End::Mistakes)?;
-            run_tests(&tests, &overrides, Place::Live(&live), &settings, &mut see)?
+            (run_tests(&tests, &overrides, Place::Live(&live), &settings, &mut see)?, Vec::new())
         }
         None => {
             let backend = backend::start().map_err(|e| End::System(format!("the scripted backend: {e}")))?;
@@ -123,16 +126,29 @@ fn test(command: &TestCommand, format: Format) -> Result<bool, End> {
                 SetupError::Mistakes(list) => End::Mistakes(list),
                 SetupError::System(why) => End::System(why),
             })?;
-            run_tests(&tests, &overrides, Place::Inside(&scene), &settings, &mut see)?
+            (run_tests(&tests, &overrides, Place::Inside(&scene), &settings, &mut see)?, scene.prepared.rules())
         }
     };
     progress.end();
+    let coverage = command.coverage.then(|| Coverage::of(loaded, &outcomes));
     if let Some(path) = &command.junit {
         std::fs::write(path, junit::report(&tests, &outcomes)).map_err(|e| End::System(format!("{}: {e}", path.display())))?;
     }
     match format {
-        Format::Human => print!("{}", show::human(&tests, &outcomes)),
-        Format::Json => println!("{}", show::json(&tests, &outcomes, started.elapsed())),
+        Format::Human => {
+            print!("{}", show::failures(&tests, &outcomes));
+            if let Some(coverage) = &coverage {
+                print!("{}", show::coverage(coverage));
+            }
+            println!("{}", show::last_line(&outcomes));
+        }
+        Format::Json => {
+            let mut value = show::json(&tests, &outcomes, started.elapsed());
+            if let Some(coverage) = &coverage {
+                value["coverage"] = show::coverage_json(coverage);
+            }
+            println!("{value}");
+        }
     }
     Ok(outcomes.iter().all(|o| o.status != Status::Failed))
 }

@@ -1,11 +1,13 @@
-//! How results of tests look: the progress bar, failures for people, JSON.
+//! How results of tests look: the progress bar, failures and coverage for people, JSON.
 
+use crate::layers::inspection::LoadedRule;
 use crate::rehearse::ftw::Test;
-use crate::rehearse::{Outcome, StageOutcome, Status};
+use crate::rehearse::{Coverage, FileCoverage, Outcome, StageOutcome, Status};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Lines of a failed request that are shown.
@@ -56,8 +58,8 @@ pub(super) fn counts(outcomes: &[Outcome]) -> (usize, usize, usize) {
     (count(|s| *s == Status::Passed), count(|s| *s == Status::Failed), count(|s| matches!(s, Status::Stricter(_))))
 }
 
-/// Failures with their requests, what was decided otherwise, and the last line with the counts.
-pub(super) fn human(tests: &[Test], outcomes: &[Outcome]) -> String {
+/// Failures with their requests, and what was decided otherwise.
+pub(super) fn failures(tests: &[Test], outcomes: &[Outcome]) -> String {
     let mut out = String::new();
     for (test, outcome) in of(tests, outcomes) {
         match &outcome.status {
@@ -69,9 +71,50 @@ pub(super) fn human(tests: &[Test], outcomes: &[Outcome]) -> String {
             Status::Passed => {}
         }
     }
-    let (passed, failed, stricter) = counts(outcomes);
-    let _ = writeln!(out, "{passed} passed, {failed} failed, {stricter} stricter by decision");
     out
+}
+
+/// The counts.
+pub(super) fn last_line(outcomes: &[Outcome]) -> String {
+    let (passed, failed, stricter) = counts(outcomes);
+    format!("{passed} passed, {failed} failed, {stricter} stricter by decision")
+}
+
+/// Each file with the rules that no test has fired.
+pub(super) fn coverage(coverage: &Coverage) -> String {
+    let here = std::env::current_dir().unwrap_or_default();
+    let mut out = String::new();
+    for FileCoverage { file, rules, never } in &coverage.files {
+        let name = Path::new(&**file).strip_prefix(&here).map_or_else(|_| file.to_string(), |path| path.display().to_string());
+        let _ = writeln!(out, "{name}: {} of {rules} fired", rules - never.len());
+        for rule in never {
+            let message = if rule.message.is_empty() { "-".into() } else { visible(rule.message.as_bytes()) };
+            let _ = writeln!(out, "  never {} at line {}: {message}", rule.id, rule.line);
+        }
+    }
+    let (rules, fired) = (coverage.rules(), coverage.fired());
+    let silent = match coverage.silent {
+        0 => String::new(),
+        1 => "; 1 rule that logs nothing is not counted".to_owned(),
+        more => format!("; {more} rules that log nothing are not counted"),
+    };
+    let _ = writeln!(out, "{fired} of {rules} rules fired{silent}");
+    out
+}
+
+/// The same for programs.
+pub(super) fn coverage_json(coverage: &Coverage) -> Value {
+    let never = |rule: &LoadedRule| json!({"id": rule.id, "line": rule.line, "message": &*rule.message});
+    let file = |file: &FileCoverage| {
+        let list: Vec<Value> = file.never.iter().map(never).collect();
+        json!({"file": &*file.file, "rules": file.rules, "fired": file.rules - file.never.len(), "never": list})
+    };
+    json!({
+        "rules": coverage.rules(),
+        "fired": coverage.fired(),
+        "silent": coverage.silent,
+        "files": coverage.files.iter().map(file).collect::<Vec<_>>(),
+    })
 }
 
 fn of<'a>(tests: &'a [Test], outcomes: &'a [Outcome]) -> impl Iterator<Item = (&'a Test, &'a Outcome)> {

@@ -14,6 +14,10 @@ use crate::audit::{Action, Decision, Record};
 use crate::clock::{Moment, rfc3339};
 use crate::diagnostic::Diagnostic;
 use crate::evidence::{Inspected, Mapped};
+use crate::head::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, ORIGIN, OwnValue, REFERRER_POLICY, SEC_FETCH_SITE,
+    SET_COOKIE, Value, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use crate::identity::backoff::network;
 use crate::identity::requests::{AccountRequest, Added, RequestQueue};
 use crate::identity::{Allowances, requests};
@@ -22,16 +26,11 @@ use crate::message::{Body, Request, Response};
 use crate::policy::{AccountSettings, Policy};
 use crate::refusal::{Layer, Refusal};
 use bytes::Bytes;
-use http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, LOCATION, ORIGIN, REFERRER_POLICY, SET_COOKIE,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-};
-use http::{HeaderName, Method, StatusCode};
+use http::{Method, StatusCode};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -92,7 +91,7 @@ impl AccountRequests {
         if is_from_elsewhere(mapped, request) {
             return Err(Refusal::FormFromElsewhere);
         }
-        let length = request.headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let length = request.headers.get(&CONTENT_LENGTH).and_then(|value| value.text()?.parse::<u64>().ok());
         if length.is_some_and(|length| length > ACCOUNT_FORM_BYTES_MAX as u64) {
             return Err(Refusal::FormTooLarge);
         }
@@ -188,7 +187,7 @@ impl AccountRequests {
         record.decision = decision("account_requested");
         let mut response = respond(StatusCode::SEE_OTHER, String::new(), request);
         let to = format!("{}?{}={}", mapped.map.path, page::ASKED, request.id);
-        response.headers.insert(LOCATION, HeaderValue::try_from(to).map_err(|_| Refusal::Internal)?);
+        response.headers.insert(&LOCATION, Value::new(to.as_bytes()).ok_or(Refusal::Internal)?);
         Ok(response)
     }
 
@@ -208,17 +207,17 @@ fn decision(reason: &'static str) -> Decision {
 
 /// Whether another site sent the form, by what browsers say of it; a client that says nothing still needs the token.
 fn is_from_elsewhere(mapped: &Mapped, request: &Request) -> bool {
-    let mut sites = request.headers.get_all(SEC_FETCH_SITE).iter();
+    let mut sites = request.headers.get_all(&SEC_FETCH_SITE);
     if let Some(site) = sites.next() {
         return site != "same-origin" || sites.next().is_some();
     }
-    let mut origins = request.headers.get_all(ORIGIN).iter();
+    let mut origins = request.headers.get_all(&ORIGIN);
     match (origins.next(), origins.next()) {
         (None, _) => false,
         (Some(origin), None) => {
             let (own, port) = (format!("{}://{}", mapped.scheme(), mapped.authority), if mapped.tls { ":443" } else { ":80" });
             let plain = |text: &str| text.strip_suffix(port).unwrap_or(text).to_ascii_lowercase();
-            origin.to_str().map_or(true, |origin| plain(origin) != plain(&own))
+            origin.text().is_none_or(|origin| plain(origin) != plain(&own))
         }
         (Some(_), Some(_)) => true,
     }
@@ -227,17 +226,17 @@ fn is_from_elsewhere(mapped: &Mapped, request: &Request) -> bool {
 fn respond(status: StatusCode, page: String, request: &Request) -> Response {
     let mut response = Response::new(status);
     let headers = &mut response.headers;
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(&CACHE_CONTROL, const { Value::from_static("no-store") });
+    headers.insert(&REFERRER_POLICY, const { Value::from_static("no-referrer") });
+    headers.insert(&X_CONTENT_TYPE_OPTIONS, const { Value::from_static("nosniff") });
     if page.is_empty() {
         return response;
     }
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(CONTENT_SECURITY_POLICY, page::content_policy());
+    headers.insert(&CONTENT_TYPE, const { Value::from_static("text/html; charset=utf-8") });
+    headers.insert(&X_FRAME_OPTIONS, const { Value::from_static("DENY") });
+    headers.insert(&CONTENT_SECURITY_POLICY, page::content_policy().get());
     if request.method == Method::HEAD {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(page.len()));
+        headers.insert(&CONTENT_LENGTH, OwnValue::new(page.len().to_string()).unwrap_or_default().get());
     } else {
         response.body = Body::full(Bytes::from(page));
     }
@@ -245,8 +244,8 @@ fn respond(status: StatusCode, page: String, request: &Request) -> Response {
 }
 
 fn with_cookie(mut response: Response, cookie: &str, mapped: &Mapped) -> Response {
-    if let Ok(value) = HeaderValue::try_from(token::set_cookie(cookie, &mapped.map.path, mapped.tls)) {
-        response.headers.insert(SET_COOKIE, value);
+    if let Some(value) = OwnValue::new(token::set_cookie(cookie, &mapped.map.path, mapped.tls)) {
+        response.headers.insert(&SET_COOKIE, value.get());
     }
     response
 }

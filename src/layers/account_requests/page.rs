@@ -3,11 +3,11 @@
 use super::form::{Application, Mistake};
 use crate::evidence::Mapped;
 use crate::form::Pairs;
+use crate::head::OwnValue;
 use crate::limits::{ACCOUNT_MESSAGE_CHARACTERS_MAX, ACCOUNT_NAME_CHARACTERS_MAX, USER_NAME_BYTES_MAX};
 use crate::policy::AccountSettings;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderValue;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
 use std::sync::LazyLock;
@@ -17,13 +17,13 @@ pub(super) const ASKED: &str = "asked";
 const STYLE: &str = include_str!("style.css");
 
 /// No script at all, no style but the page's own, nothing from elsewhere, in nobody's frame.
-pub(super) fn content_policy() -> HeaderValue {
-    static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
+pub(super) fn content_policy() -> &'static OwnValue {
+    static POLICY: LazyLock<OwnValue> = LazyLock::new(|| {
         let digest = STANDARD.encode(Sha256::digest(STYLE));
         let text = format!("default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
-        HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("default-src 'none'"))
+        OwnValue::new(text).or_else(|| OwnValue::new("default-src 'none'")).unwrap_or_default()
     });
-    POLICY.clone()
+    &POLICY
 }
 
 /// The number of the request that a query names: an event's id, and nothing else, is shown.
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn the_content_policy_knows_the_style_and_no_script() {
         let policy = content_policy();
-        let policy = policy.to_str().unwrap();
+        let policy = policy.get().text().unwrap();
         assert!(
             policy.contains("style-src 'sha256-") && !policy.contains("script-src") && policy.contains("default-src 'none'"),
             "{policy}"

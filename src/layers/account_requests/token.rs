@@ -1,9 +1,8 @@
 //! Forms that only the browser can send back that was given them: a random cookie, and a token signed over it, the site and the time.
 
+use crate::head::{COOKIE, Headers};
 use crate::limits::ACCOUNT_FORM_LIFETIME;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::HeaderMap;
-use http::header::COOKIE;
 use sha2::Sha256;
 use std::fmt::Write as _;
 
@@ -44,9 +43,9 @@ impl Tokens {
     }
 
     /// The cookie that the browser has, or a new one. `None` where the system gives no randomness.
-    pub(super) fn cookie(&self, headers: &HeaderMap, tls: bool) -> Option<String> {
+    pub(super) fn cookie(&self, headers: &Headers, tls: bool) -> Option<String> {
         let own = if tls { SECURE } else { PLAIN };
-        let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+        let lines = headers.get_all(&COOKIE).filter_map(|line| line.text());
         let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
         let is_ours = |value: &str| value.len() == 32 && value.bytes().all(|b| b.is_ascii_hexdigit());
         if let Some((_, value)) = pairs.into_iter().find(|(name, value)| *name == own && is_ours(value)) {
@@ -86,16 +85,17 @@ impl Tokens {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::head::Value;
 
     #[test]
     fn a_form_comes_back_from_its_own_browser_and_site_in_time() {
         let tokens = Tokens::new().unwrap();
-        let cookie = tokens.cookie(&HeaderMap::new(), true).unwrap();
+        let cookie = tokens.cookie(&Headers::new(), true).unwrap();
         let token = tokens.make(&cookie, "a.test", 1_000);
         assert!(tokens.is_fresh(&token, &cookie, "a.test", 1_000) && tokens.is_fresh(&token, &cookie, "a.test", 4_600));
         assert!(!tokens.is_fresh(&token, &cookie, "a.test", 4_601) && !tokens.is_fresh(&token, &cookie, "a.test", 999));
         assert!(!tokens.is_fresh(&token, &cookie, "b.test", 1_000));
-        assert!(!tokens.is_fresh(&token, &tokens.cookie(&HeaderMap::new(), true).unwrap(), "a.test", 1_000));
+        assert!(!tokens.is_fresh(&token, &tokens.cookie(&Headers::new(), true).unwrap(), "a.test", 1_000));
         assert!(!Tokens::new().unwrap().is_fresh(&token, &cookie, "a.test", 1_000));
         for bad in ["", ".", "1000", "1000.", "x.y", &token.replace("1000.", "1001.")] {
             assert!(!tokens.is_fresh(bad, &cookie, "a.test", 1_001), "{bad}");
@@ -105,12 +105,12 @@ mod tests {
     #[test]
     fn a_browser_keeps_the_cookie_that_it_has() {
         let tokens = Tokens::new().unwrap();
-        let cookie = tokens.cookie(&HeaderMap::new(), true).unwrap();
-        let mut headers = HeaderMap::new();
-        headers.append(COOKIE, format!("a=b; {SECURE}={cookie}").parse().unwrap());
+        let cookie = tokens.cookie(&Headers::new(), true).unwrap();
+        let mut headers = Headers::new();
+        headers.append(&COOKIE, Value::new(format!("a=b; {SECURE}={cookie}").as_bytes()).unwrap());
         assert_eq!(tokens.cookie(&headers, true).unwrap(), cookie);
         assert_ne!(tokens.cookie(&headers, false).unwrap(), cookie, "another name over plain HTTP");
-        headers.insert(COOKIE, format!("{SECURE}=short").parse().unwrap());
+        headers.insert(&COOKIE, Value::new(format!("{SECURE}=short").as_bytes()).unwrap());
         assert_eq!(tokens.cookie(&headers, true).unwrap().len(), 32);
         assert!(set_cookie(&cookie, "/join", true).ends_with("; HttpOnly; SameSite=Strict; Secure"));
     }

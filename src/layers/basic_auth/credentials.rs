@@ -1,10 +1,9 @@
 //! The `Authorization` header, read strictly (RFC 7617).
 
+use crate::head::{AUTHORIZATION, Headers};
 use crate::limits::{PASSWORD_BYTES_MAX, USER_NAME_BYTES_MAX};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
 
 /// The most bytes of base 64 that credentials within the limits can have.
 const ENCODED_BYTES_MAX: usize = (USER_NAME_BYTES_MAX + 1 + PASSWORD_BYTES_MAX).div_ceil(3) * 4;
@@ -43,8 +42,8 @@ impl Credentials {
 }
 
 /// Reads the credentials of a request.
-pub(super) fn read(headers: &HeaderMap) -> Found {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
+pub(super) fn read(headers: &Headers) -> Found {
+    let mut values = headers.get_all(&AUTHORIZATION);
     match (values.next(), values.next()) {
         (None, _) => Found::Missing,
         (Some(value), None) => basic(value.as_bytes()).map_or(Found::Malformed, Found::Basic),
@@ -74,14 +73,14 @@ fn basic(value: &[u8]) -> Option<Credentials> {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
-    use http::HeaderValue;
+    use crate::head::Value;
 
     type Parts = Result<Option<(Vec<u8>, Vec<u8>)>, ()>;
 
     fn of(values: &[&str]) -> Parts {
-        let mut headers = HeaderMap::new();
+        let mut headers = Headers::new();
         for value in values {
-            headers.append(AUTHORIZATION, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            headers.append(&AUTHORIZATION, Value::new(value.as_bytes()).unwrap());
         }
         match read(&headers) {
             Found::Missing => Ok(None),

@@ -1,26 +1,23 @@
 //! Requests that another site caused, told by what browsers say of them.
 
+use crate::head::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN, SEC_FETCH_SITE, UPGRADE};
 use crate::message::Request;
-use http::header::{AUTHORIZATION, ORIGIN, UPGRADE};
-use http::{HeaderName, Method};
-
-const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-const ACCESS_CONTROL_REQUEST_METHOD: HeaderName = HeaderName::from_static("access-control-request-method");
+use http::Method;
 
 /// Whether this is a CORS preflight as browsers send it: never with credentials (Fetch standard, section 4.8).
 pub(super) fn is_preflight(request: &Request) -> bool {
     let headers = &request.headers;
     request.method == Method::OPTIONS
-        && headers.contains_key(ORIGIN)
-        && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD)
-        && !headers.contains_key(AUTHORIZATION)
+        && headers.contains(&ORIGIN)
+        && headers.contains(&ACCESS_CONTROL_REQUEST_METHOD)
+        && !headers.contains(&AUTHORIZATION)
 }
 
 /// Whether another site caused the request: `Sec-Fetch-Site: cross-site`, or on unsafe methods and upgrades an `Origin`
 /// that is not the site's own. `allow` names origins that may nevertheless.
 pub(super) fn is_foreign(request: &Request, allow: &[String]) -> bool {
     let headers = &request.headers;
-    let mut origins = headers.get_all(ORIGIN).iter();
+    let mut origins = headers.get_all(&ORIGIN);
     let origin = origins.next().map(|o| o.as_bytes());
     if origins.next().is_some() {
         return true;
@@ -28,10 +25,10 @@ pub(super) fn is_foreign(request: &Request, allow: &[String]) -> bool {
     if origin.is_some_and(|origin| allow.iter().any(|a| a.as_bytes().eq_ignore_ascii_case(origin))) {
         return false;
     }
-    if headers.get_all(SEC_FETCH_SITE).iter().any(|value| value.as_bytes().eq_ignore_ascii_case(b"cross-site")) {
+    if headers.get_all(&SEC_FETCH_SITE).any(|value| value.as_bytes().eq_ignore_ascii_case(b"cross-site")) {
         return true;
     }
-    let acts = !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) || headers.contains_key(UPGRADE);
+    let acts = !matches!(request.method, Method::GET | Method::HEAD | Method::OPTIONS) || headers.contains(&UPGRADE);
     acts && origin.is_some_and(|origin| !is_own(request, origin))
 }
 

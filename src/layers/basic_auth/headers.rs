@@ -1,14 +1,12 @@
 //! The headers that carry identity: what strangers send is removed, what we know is set.
 
 use crate::evidence::Caller;
+use crate::head::{AUTHORIZATION, CONNECTION, Headers, NameSet, Value, X_REMOTE_GROUPS, X_REMOTE_USER};
 use crate::policy::Authorization;
-use http::header::{AUTHORIZATION, CONNECTION};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use std::sync::LazyLock;
 
-/// The proven user, for backends.
-pub(super) const X_REMOTE_USER: HeaderName = HeaderName::from_static("x-remote-user");
-/// The user's groups, comma separated, for backends.
-pub(super) const X_REMOTE_GROUPS: HeaderName = HeaderName::from_static("x-remote-groups");
+/// The names of our headers, in every spelling.
+static IDENTITY: LazyLock<NameSet> = LazyLock::new(|| NameSet::new(|name| is_identity(name.as_bytes())));
 
 /// Whether a backend could take this name for one of ours: CGI and its heirs turn every mark into an underscore.
 fn is_twin(name: &[u8], of: &[u8]) -> bool {
@@ -21,64 +19,55 @@ fn is_identity(name: &[u8]) -> bool {
 
 /// Removes every incoming copy of the identity headers, in every spelling, and their names from `Connection`, by which a
 /// client could have ours removed again further on.
-pub(super) fn remove_incoming(headers: &mut HeaderMap) {
-    if headers.keys().any(|name| is_identity(name.as_str().as_bytes())) {
-        let names: Vec<HeaderName> = headers.keys().filter(|name| is_identity(name.as_str().as_bytes())).cloned().collect();
-        for name in names {
-            headers.remove(name);
-        }
-    }
+pub(super) fn remove_incoming(headers: &mut Headers) {
+    headers.remove_any(&IDENTITY);
     let ours = |token: &[u8]| is_identity(token) || token.eq_ignore_ascii_case(AUTHORIZATION.as_str().as_bytes());
-    for value in headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes) {
-        if value.split(|&b| b == b',').any(|token| ours(token.trim_ascii())) {
-            return keep_connection_tokens(headers, |token| !ours(token));
-        }
+    let names_ours = |value: Value<'_>| value.as_bytes().split(|&b| b == b',').any(|token| ours(token.trim_ascii()));
+    if headers.get_all(&CONNECTION).any(names_ours) {
+        keep_connection_tokens(headers, |token| !ours(token));
     }
 }
 
-fn keep_connection_tokens(headers: &mut HeaderMap, keep: impl Fn(&[u8]) -> bool) {
+fn keep_connection_tokens(headers: &mut Headers, keep: impl Fn(&[u8]) -> bool) {
     let mut kept: Vec<Vec<u8>> = Vec::new();
-    for value in headers.get_all(CONNECTION) {
+    for value in headers.get_all(&CONNECTION) {
         kept.extend(
             value.as_bytes().split(|&b| b == b',').map(<[u8]>::trim_ascii).filter(|t| !t.is_empty() && keep(t)).map(<[u8]>::to_vec),
         );
     }
-    headers.remove(CONNECTION);
-    if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_bytes(&kept.join(&b", "[..]))) {
-        headers.insert(CONNECTION, value);
+    headers.remove(&CONNECTION);
+    if let (false, Some(value)) = (kept.is_empty(), Value::new(&kept.join(&b", "[..]))) {
+        headers.append(&CONNECTION, value);
     }
 }
 
 /// Sets what the backend gets: who it is, and `Authorization` as the map says.
-pub(super) fn set_outgoing(headers: &mut HeaderMap, caller: &Caller, authorization: &Authorization) {
+pub(super) fn set_outgoing(headers: &mut Headers, caller: &Caller, authorization: &Authorization) {
     match authorization {
-        Authorization::Strip if caller.consumed => {
-            headers.remove(AUTHORIZATION);
-        }
+        Authorization::Strip if caller.consumed => headers.remove(&AUTHORIZATION),
         Authorization::Strip | Authorization::Pass => {}
         Authorization::Replace(own) => {
-            headers.remove(AUTHORIZATION);
-            if let Ok(mut value) = HeaderValue::from_str(own) {
-                value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
+            headers.remove(&AUTHORIZATION);
+            if let Some(value) = Value::new(own.as_bytes()) {
+                headers.append(&AUTHORIZATION, value);
             }
         }
     }
     if let Some(user) = &caller.user {
         // Names of a users file hold no control characters, so this cannot fail; if it did, the backend would see nobody.
-        if let Ok(value) = HeaderValue::from_bytes(user.as_bytes()) {
-            headers.insert(X_REMOTE_USER, value);
+        if let Some(value) = Value::new(user.as_bytes()) {
+            headers.insert(&X_REMOTE_USER, value);
         }
-        if let (false, Ok(value)) = (caller.groups.is_empty(), HeaderValue::from_bytes(caller.groups.join(",").as_bytes())) {
-            headers.insert(X_REMOTE_GROUPS, value);
+        if let (false, Some(value)) = (caller.groups.is_empty(), Value::new(caller.groups.join(",").as_bytes())) {
+            headers.insert(&X_REMOTE_GROUPS, value);
         }
     }
 }
 
 /// Whether one of these `WWW-Authenticate` values holds a Basic challenge (RFC 9110 section 11.6.1: several may share a
 /// header, commas also separate parameters, and quotation marks hide commas).
-pub(super) fn has_basic_challenge<'a>(values: impl Iterator<Item = &'a HeaderValue>) -> bool {
-    values.into_iter().any(|value| {
+pub(super) fn has_basic_challenge<'a>(mut values: impl Iterator<Item = Value<'a>>) -> bool {
+    values.any(|value| {
         let (mut quoted, mut escaped) = (false, false);
         value
             .as_bytes()
@@ -104,10 +93,12 @@ pub(super) fn has_basic_challenge<'a>(values: impl Iterator<Item = &'a HeaderVal
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use crate::head::Name;
 
     #[test]
     fn no_spelling_of_an_identity_header_gets_through() {
-        let mut headers = HeaderMap::new();
+        let mut headers = Headers::new();
+        let value = |text: &'static str| Value::new(text.as_bytes()).unwrap();
         for name in [
             "X-Remote-User",
             "x_remote_user",
@@ -118,33 +109,32 @@ mod tests {
             "X_Remote_Groups",
             "x~remote!groups",
         ] {
-            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("root"));
-            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("root2"));
+            headers.append(&Name::new(name.as_bytes()).unwrap(), value("root"));
+            headers.append(&Name::new(name.as_bytes()).unwrap(), value("root2"));
         }
-        headers.insert("x-remote-users", HeaderValue::from_static("kept"));
-        headers.insert("xxremote-user", HeaderValue::from_static("kept"));
+        headers.append(&Name::new(b"x-remote-users").unwrap(), value("kept"));
+        headers.append(&Name::new(b"xxremote-user").unwrap(), value("kept"));
         remove_incoming(&mut headers);
-        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
+        let left: Vec<_> = headers.iter().map(|(name, _)| name).collect();
         assert_eq!(left, ["x-remote-users", "xxremote-user"]);
     }
 
     #[test]
     fn connection_cannot_name_our_headers_away() {
-        let mut headers = HeaderMap::new();
-        headers.append(CONNECTION, HeaderValue::from_static("keep-alive, X_Remote-User"));
-        headers.append(CONNECTION, HeaderValue::from_static("x-remote-groups , AUTHORIZATION,x-own"));
+        let mut headers = Headers::new();
+        headers.append(&CONNECTION, Value::from_static("keep-alive, X_Remote-User"));
+        headers.append(&CONNECTION, Value::from_static("x-remote-groups , AUTHORIZATION,x-own"));
         remove_incoming(&mut headers);
-        assert_eq!(headers.get_all(CONNECTION).iter().collect::<Vec<_>>(), ["keep-alive, x-own"]);
-        let mut only = HeaderMap::new();
-        only.append(CONNECTION, HeaderValue::from_static("x-remote-user"));
+        assert_eq!(headers.get_all(&CONNECTION).collect::<Vec<_>>(), ["keep-alive, x-own"]);
+        let mut only = Headers::new();
+        only.append(&CONNECTION, Value::from_static("x-remote-user"));
         remove_incoming(&mut only);
         assert!(only.is_empty());
     }
 
     #[test]
     fn a_basic_challenge_is_seen_among_others_and_not_in_quotes() {
-        let has = |value: &'static str| has_basic_challenge([HeaderValue::from_static(value)].iter());
+        let has = |value: &'static str| has_basic_challenge([Value::from_static(value)].into_iter());
         assert!(has("Basic realm=\"x\""));
         assert!(has("basic"));
         assert!(has("Digest realm=\"a, b\", nonce=\"c\", BASIC realm=\"y\""));

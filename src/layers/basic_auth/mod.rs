@@ -21,14 +21,14 @@ use self::proven::{Proven, Prover};
 use crate::audit::Record;
 use crate::diagnostic::Diagnostic;
 use crate::evidence::Caller;
+use crate::head::{Headers, WWW_AUTHENTICATE};
 use crate::identity::{Backoff, Hash, User};
 use crate::limits::PROVEN_CREDENTIALS_LIFETIME;
 use crate::message::{Body, Request, Response};
 use crate::policy::require::Asked;
 use crate::policy::{AuthSettings, Map, Policy};
 use crate::refusal::Refusal;
-use http::header::WWW_AUTHENTICATE;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -126,7 +126,7 @@ impl BasicAuth {
     /// `Authorization` header is ours.
     pub fn release(&self, _map: &Map, caller: &Caller, response: &mut Response, _record: &mut Record) -> Result<(), Refusal> {
         let challenged = response.status == StatusCode::UNAUTHORIZED && caller.consumed;
-        if challenged && headers::has_basic_challenge(response.headers.get_all(WWW_AUTHENTICATE).iter()) {
+        if challenged && headers::has_basic_challenge(response.headers.get_all(&WWW_AUTHENTICATE)) {
             return Err(Refusal::BackendLoginConflict);
         }
         Ok(())
@@ -171,7 +171,7 @@ impl BasicAuth {
     async fn login(
         &self,
         auth: &AuthSettings,
-        headers: &HeaderMap,
+        headers: &Headers,
         address: IpAddr,
         local: bool,
         record: &mut Record,

@@ -5,18 +5,17 @@ mod path;
 
 use crate::audit::Record;
 use crate::evidence::Mapped;
+use crate::head::{Headers, OwnValue, STRICT_TRANSPORT_SECURITY, X_FORWARDED_FOR};
 use crate::message::{Request, Response};
 use crate::policy::{Https, Map, Policy, Site};
 use crate::refusal::Refusal;
 use bytes::Bytes;
 use host::{Found, Sites};
-use http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
-use http::{HeaderMap, Method, header::HeaderName};
+use http::Method;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// What `Allow` says where a map restricts nothing.
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
@@ -57,17 +56,17 @@ impl Door {
             return Err(Refusal::MethodNotAllowed { allow: METHODS.into() });
         }
         let target = split_target(&request.target)?;
-        let found = self.site(request, target.authority.as_ref())?;
+        let (found, host) = self.site(request, target.authority.as_ref())?;
         let authority = target.authority.as_ref().or(request.authority.as_ref());
-        let host = authority.and_then(|a| host::canonical(a)).unwrap_or_default();
         let authority = authority.map(|a| String::from_utf8_lossy(a).into_owned()).unwrap_or_default();
         record.site = Some(Arc::clone(&found.site.name));
-        let path = path::canonical(&target.path)?;
+        let plain = path::is_plain(&target.path);
+        let path = if plain { target.path.to_vec() } else { path::canonical(&target.path)? };
         if path != target.path {
             record.canonical_path = Some(String::from_utf8_lossy(&path).into_owned());
         }
         let choice = choose(&found.site, &path);
-        for other in path::other_readings(&target.path)? {
+        for other in if plain { Vec::new() } else { path::other_readings(&target.path)? } {
             if !choose(&found.site, &other).same_decision(&choice) {
                 return Err(Refusal::AmbiguousPath);
             }
@@ -109,9 +108,9 @@ impl Door {
     /// Adds what the door says on the way out.
     pub fn release(&self, mapped: &Mapped, response: &mut Response) {
         if let (true, Some(seconds)) = (mapped.tls, mapped.site.hsts_seconds)
-            && let Ok(value) = HeaderValue::try_from(format!("max-age={seconds}"))
+            && let Some(value) = OwnValue::new(format!("max-age={seconds}"))
         {
-            response.headers.insert(STRICT_TRANSPORT_SECURITY, value);
+            response.headers.insert(&STRICT_TRANSPORT_SECURITY, value.get());
         }
     }
 
@@ -130,7 +129,8 @@ impl Door {
         choice.exists.then(|| Arc::clone(choice.map))
     }
 
-    fn site(&self, request: &Request, absolute: Option<&Bytes>) -> Result<Found, Refusal> {
+    /// The site, and the canonical host that decided.
+    fn site(&self, request: &Request, absolute: Option<&Bytes>) -> Result<(Found, String), Refusal> {
         let named = request.authority.as_ref().and_then(|a| host::canonical(a));
         let host = match absolute {
             None => named.ok_or(Refusal::UnknownHost)?,
@@ -153,7 +153,7 @@ impl Door {
         {
             return Err(Refusal::MisdirectedTls);
         }
-        Ok(found)
+        Ok((found, host))
     }
 
     /// The rightmost address that no trusted proxy vouches away.
@@ -175,8 +175,8 @@ impl Door {
     }
 }
 
-fn forwarded_for(headers: &HeaderMap) -> impl DoubleEndedIterator<Item = &str> {
-    let lines: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()).collect();
+fn forwarded_for(headers: &Headers) -> impl DoubleEndedIterator<Item = &str> {
+    let lines: Vec<&str> = headers.get_all(&X_FORWARDED_FOR).filter_map(|v| v.text()).collect();
     lines.into_iter().flat_map(|line| line.split(',')).map(str::trim).collect::<Vec<_>>().into_iter()
 }
 

@@ -48,6 +48,21 @@ pub(super) fn canonical(raw: &[u8]) -> Result<Vec<u8>, Refusal> {
     read(raw, Reading::default())
 }
 
+/// Whether `raw` is spelled so that it is its own canonical form and has no other reading: nothing encoded, no segment empty or of
+/// dots, no parameter, no backslash.
+pub(super) fn is_plain(raw: &[u8]) -> bool {
+    let begins = raw.first() == Some(&b'/');
+    let mut after_slash = false;
+    let mut segments = 0;
+    let plain = raw.iter().all(|byte| {
+        let bad = matches!(byte, b'%' | b';' | b'\\' | 0) || (after_slash && matches!(byte, b'/' | b'.'));
+        after_slash = *byte == b'/';
+        segments += usize::from(after_slash);
+        !bad
+    });
+    begins && plain && segments <= SEGMENTS_MAX
+}
+
 /// The other readings of `raw`; empty for an ordinary spelling.
 ///
 /// # Errors
@@ -243,6 +258,23 @@ mod tests {
         ] {
             assert_eq!(text(&canonical(raw.as_bytes()).unwrap()), want, "{raw}");
         }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_plain_path_is_its_own_canonical_form_and_has_one_reading(raw in "(/|[a-z.]|%2[eEfF]|;|\\\\|\u{e9}){0,12}") {
+            if is_plain(raw.as_bytes()) {
+                proptest::prop_assert_eq!(canonical(raw.as_bytes()), Ok(raw.clone().into_bytes()));
+                proptest::prop_assert_eq!(other_readings(raw.as_bytes()), Ok(Vec::new()));
+            }
+        }
+    }
+
+    #[test]
+    fn ordinary_paths_are_plain() {
+        assert!(["/", "/a/b.html", "/a/", "/a-b_c~d/\u{e9}"].iter().all(|raw| is_plain(raw.as_bytes())));
+        assert!(!["", "a", "//", "/.", "/a/..", "/a%20", "/a;b", "/a\\b", "/.well-known"].iter().any(|raw| is_plain(raw.as_bytes())));
+        assert!(!is_plain("/a".repeat(SEGMENTS_MAX + 1).as_bytes()));
     }
 
     #[test]

@@ -1,14 +1,17 @@
 //! The headers that go to a backend, and those of its answer that may go on: hop-by-hop ones removed, our own added.
 
 use crate::evidence::Mapped;
+use crate::head::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, FORWARDED, HOST, Headers, Name, NameSet, OwnValue, UPGRADE, VIA, Value, X_FORWARDED_FOR,
+    X_FORWARDED_HOST, X_FORWARDED_PROTO, X_FORWARDED_SERVER,
+};
 use crate::limits::VIA_HOPS_MAX;
 use crate::message::Request;
 use crate::policy::Via;
 use crate::refusal::Refusal;
-use http::header::{CONNECTION, EXPECT, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE, VIA};
 use http::{Method, Version};
-use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
 /// Belongs to one connection only (RFC 9110 section 7.6.1, RFC 9113 section 3.1).
 fn is_hop_by_hop(name: &str) -> bool {
@@ -26,21 +29,11 @@ fn is_hop_by_hop(name: &str) -> bool {
     )
 }
 
-/// Removes the headers that a test on their names picks: one pass over the few that are there, instead of a look-up for each
-/// of the many that are not.
-fn remove_where(headers: &mut HeaderMap, picks: impl Fn(&str) -> bool) {
-    if headers.keys().any(|name| picks(name.as_str())) {
-        let names: Vec<HeaderName> = headers.keys().filter(|name| picks(name.as_str())).cloned().collect();
-        for name in names {
-            headers.remove(name);
-        }
-    }
-}
+static HOP_BY_HOP: LazyLock<NameSet> = LazyLock::new(|| NameSet::new(is_hop_by_hop));
+static SPOKEN_FOR: LazyLock<NameSet> = LazyLock::new(|| NameSet::new(is_spoken_for));
+static METHOD_OVERRIDES: LazyLock<NameSet> =
+    LazyLock::new(|| NameSet::new(|name| matches!(name, "x-http-method-override" | "x-http-method" | "x-method-override")));
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
 /// Headers by which applications let a proxy speak for the client, its login or the address: never the client's own. All of
 /// `X-Forwarded-*`, since `-User`, `-Email` or `-Client-Cert` name whoever logged in at other proxies. Any mark counts as a
 /// hyphen, since CGI and its heirs make them the same; `Proxy` becomes their HTTP_PROXY (CVE-2016-5385).
@@ -71,115 +64,112 @@ fn is_spoken_for(name: &str) -> bool {
 
 /// The kind of upgrade a client asks for, where both headers say so (RFC 9110 section 7.8). Never to another HTTP or to TLS: behind
 /// such a 101 would come requests that no layer sees.
-pub(super) fn upgrade(headers: &HeaderMap) -> Option<HeaderValue> {
+pub(super) fn upgrade(headers: &Headers) -> Option<OwnValue> {
     let asked = connection_names(headers).any(|name| name.eq_ignore_ascii_case("upgrade"));
-    let mut all = headers.get_all(UPGRADE).iter();
+    let mut all = headers.get_all(&UPGRADE);
     let only = all.next().filter(|_| asked && all.next().is_none())?;
     let carries_requests = |protocol: &str| {
         let name = protocol.split('/').next().unwrap_or_default().trim().to_ascii_lowercase();
         matches!(name.as_str(), "h2c" | "h2" | "h3" | "http" | "tls" | "")
     };
-    (!only.to_str().ok()?.split(',').any(carries_requests)).then(|| only.clone())
+    if only.text()?.split(',').any(carries_requests) { None } else { OwnValue::new(only.as_bytes()) }
 }
 
-fn connection_names(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    headers.get_all(CONNECTION).iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(',')).map(str::trim)
+fn connection_names(headers: &Headers) -> impl Iterator<Item = &str> {
+    headers.get_all(&CONNECTION).filter_map(Value::text).flat_map(|v| v.split(',')).map(str::trim)
 }
 
 /// Removes what belongs to one connection (RFC 9110 section 7.6.1): the fixed names and those `Connection` names.
-pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if !headers.keys().any(|name| is_hop_by_hop(name.as_str())) {
+pub(super) fn remove_hop_by_hop(headers: &mut Headers) {
+    if !headers.contains_any(&HOP_BY_HOP) {
         return;
     }
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<String> = connection_names(headers).map(str::to_ascii_lowercase).collect();
-        for name in named {
-            // What decides identity or framing cannot be talked away.
-            if !matches!(name.as_str(), "host" | "content-length" | "authorization" | "x-remote-user" | "x-remote-groups") {
-                headers.remove(name.as_str());
-            }
-        }
+    // What decides identity or framing cannot be talked away.
+    let stays = |name: &&str| {
+        let stays = ["host", "content-length", "authorization", "x-remote-user", "x-remote-groups"];
+        !is_hop_by_hop(name) && !stays.iter().any(|known| name.eq_ignore_ascii_case(known))
+    };
+    let named: Vec<Name> = connection_names(headers).filter(stays).filter_map(|name| Name::new(name.as_bytes())).collect();
+    for name in named {
+        headers.remove(&name);
     }
-    remove_where(headers, is_hop_by_hop);
+    headers.remove_any(&HOP_BY_HOP);
 }
 
 /// What the gateway calls itself, ready as header values.
 #[derive(Debug)]
 pub(super) struct OwnName {
     pseudonym: String,
-    server: HeaderValue,
-    via: [HeaderValue; 3],
+    server: OwnValue,
+    via: [OwnValue; 3],
 }
 
 impl OwnName {
     /// `pseudonym` is a token, as the policy has checked.
     pub(super) fn new(pseudonym: &str) -> Self {
-        let value = |text: String| HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("portcullis"));
+        let value = |text: String| OwnValue::new(text).unwrap_or_default();
         let via = ["1.0", "1.1", "2.0"].map(|version| value(format!("{version} {pseudonym}")));
         Self { pseudonym: pseudonym.to_owned(), server: value(pseudonym.to_owned()), via }
     }
 
-    fn via(&self, received: Version) -> HeaderValue {
+    fn via(&self, received: Version) -> Value<'_> {
         let [first, second, third] = &self.via;
         match received {
-            Version::HTTP_10 => first.clone(),
-            Version::HTTP_2 => third.clone(),
-            _ => second.clone(),
+            Version::HTTP_10 => first.get(),
+            Version::HTTP_2 => third.get(),
+            _ => second.get(),
         }
     }
 }
 
-/// Makes a client's headers a backend's. `host` is the Host that the client sent.
+/// Makes a client's headers a backend's.
 ///
 /// # Errors
-/// `Loop` when our pseudonym stands in `Via`, or too many others do.
-pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, own: &OwnName, host: HeaderValue) -> Result<(), Refusal> {
+/// `Loop` when our pseudonym stands in `Via`, or too many others do; `BadHost` for a Host that cannot be one.
+pub(super) fn to_backend(request: &mut Request, mapped: &Mapped, own: &OwnName) -> Result<(), Refusal> {
     check_loop(&request.headers, &own.pseudonym)?;
     // The wire holds the connection ready only where an upgrade may be granted at all: HTTP/1.1, no body.
     let upgrade = if mapped.map.upgrades && request.upgrade.is_some() { upgrade(&request.headers) } else { None };
     let headers = &mut request.headers;
     remove_hop_by_hop(headers);
-    headers.remove(EXPECT);
+    headers.remove(&EXPECT);
     if mapped.map.methods.is_some() {
         // A backend that believes these would run a method that the map does not allow.
-        remove_where(headers, |name| matches!(name, "x-http-method-override" | "x-http-method" | "x-method-override"));
+        headers.remove_any(&METHOD_OVERRIDES);
     }
     let before = if mapped.trusted_peer { vouched(headers) } else { None };
-    remove_where(headers, is_spoken_for);
-    let peer = &request.peer.remote_text;
-    match before {
-        None => drop(headers.insert(X_FORWARDED_FOR, peer.clone())),
-        Some(list) => set(headers, X_FORWARDED_FOR, &format!("{list}, {}", peer.to_str().unwrap_or("unknown"))),
+    headers.remove_any(&SPOKEN_FOR);
+    let authority = Value::new(mapped.authority.as_bytes()).ok_or(Refusal::BadHost)?;
+    // In origin form the Host as it came; a target in absolute form replaces it (RFC 9112 section 3.2.2).
+    if !headers.contains(&HOST) || !(request.target.starts_with(b"/") || &request.target[..] == b"*") {
+        headers.insert(&HOST, authority);
     }
-    headers.insert(X_FORWARDED_HOST, host.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(mapped.scheme()));
-    headers.insert(X_FORWARDED_SERVER, own.server.clone());
-    set(headers, FORWARDED, &forwarded(mapped, peer));
-    headers.append(VIA, own.via(request.version));
-    headers.insert(HOST, host);
+    let peer = request.peer.remote_text.get();
+    match before.as_ref().map(OwnValue::get) {
+        None => headers.append(&X_FORWARDED_FOR, peer),
+        Some(list) => headers.append_parts(&X_FORWARDED_FOR, [list, const { Value::from_static(", ") }, peer]),
+    }
+    headers.repeat(&HOST, &X_FORWARDED_HOST);
+    headers.append(&X_FORWARDED_PROTO, mapped.scheme_value());
+    headers.append(&X_FORWARDED_SERVER, own.server.get());
+    forwarded(headers, mapped, peer, authority);
+    headers.append(&VIA, own.via(request.version));
     if let Some(protocol) = upgrade {
-        headers.insert(UPGRADE, protocol);
-        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.append(&UPGRADE, protocol.get());
+        headers.append(&CONNECTION, const { Value::from_static("upgrade") });
     }
     if request.method == Method::GET || request.method == Method::HEAD {
         // A length of nothing says nothing, and some backends refuse it on GET.
-        if headers.get(http::header::CONTENT_LENGTH).is_some_and(|v| v == "0") {
-            headers.remove(http::header::CONTENT_LENGTH);
+        if headers.get(&CONTENT_LENGTH).is_some_and(|v| v == "0") {
+            headers.remove(&CONTENT_LENGTH);
         }
     }
     Ok(())
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    match HeaderValue::from_str(value) {
-        Ok(value) => drop(headers.insert(name, value)),
-        Err(_) => drop(headers.remove(name)),
-    }
-}
-
-fn check_loop(headers: &HeaderMap, pseudonym: &str) -> Result<(), Refusal> {
+fn check_loop(headers: &Headers, pseudonym: &str) -> Result<(), Refusal> {
     let mut hops = 0;
-    for value in headers.get_all(VIA) {
+    for value in headers.get_all(&VIA) {
         for hop in value.as_bytes().split(|&b| b == b',') {
             hops += 1;
             let mut words = hop.split(|b| b.is_ascii_whitespace()).filter(|w| !w.is_empty());
@@ -192,42 +182,40 @@ fn check_loop(headers: &HeaderMap, pseudonym: &str) -> Result<(), Refusal> {
 }
 
 /// The addresses a trusted proxy vouches for.
-fn vouched(headers: &HeaderMap) -> Option<String> {
-    let list: Vec<&str> = headers.get_all(X_FORWARDED_FOR).iter().filter_map(|v| v.to_str().ok()).collect();
-    if list.is_empty() { None } else { Some(list.join(", ")) }
+fn vouched(headers: &Headers) -> Option<OwnValue> {
+    let list: Vec<&str> = headers.get_all(&X_FORWARDED_FOR).filter_map(Value::text).collect();
+    if list.is_empty() { None } else { OwnValue::new(list.join(", ")) }
 }
 
 /// Our element of `Forwarded` (RFC 7239); earlier ones are not repeated, since their syntax is not checked.
-fn forwarded(mapped: &Mapped, peer: &HeaderValue) -> String {
-    let mut out = String::with_capacity(96);
-    match (mapped.trusted_peer, mapped.address) {
-        (false, IpAddr::V4(_)) => {
-            out.push_str("for=");
-            out.push_str(peer.to_str().unwrap_or("unknown"));
+fn forwarded(headers: &mut Headers, mapped: &Mapped, peer: Value<'_>, authority: Value<'_>) {
+    const FOR: Value<'_> = Value::from_static("for=");
+    const HOST: Value<'_> = Value::from_static(";host=\"");
+    const PROTO: Value<'_> = Value::from_static("\";proto=");
+    let text;
+    let address = match (mapped.trusted_peer, mapped.address) {
+        (false, IpAddr::V4(_)) => peer,
+        (_, IpAddr::V4(ip)) => {
+            text = OwnValue::new(ip.to_string()).unwrap_or_default();
+            text.get()
         }
-        // Writing to a String does not fail.
-        (_, IpAddr::V4(ip)) => drop(write!(out, "for={ip}")),
-        (_, IpAddr::V6(ip)) => drop(write!(out, "for=\"[{ip}]\"")),
-    }
-    out.push_str(";host=\"");
-    out.push_str(&mapped.authority);
-    out.push_str("\";proto=");
-    out.push_str(mapped.scheme());
-    out
+        (_, IpAddr::V6(ip)) => {
+            text = OwnValue::new(format!("\"[{ip}]\"")).unwrap_or_default();
+            text.get()
+        }
+    };
+    headers.append_parts(&FORWARDED, [FOR, address, HOST, authority, PROTO, mapped.scheme_value()]);
 }
 
 /// Makes a backend's headers a client's: hop-by-hop ones removed, `Via` as the map says.
-pub(super) fn to_client(headers: &mut HeaderMap, via: Via, answered: Version, own: &OwnName) {
+pub(super) fn to_client(headers: &mut Headers, via: Via, answered: Version, own: &OwnName) {
+    const FULL: Value<'_> = Value::from_static(concat!(" (Portcullis/", env!("CARGO_PKG_VERSION"), ")"));
     remove_hop_by_hop(headers);
     match via {
         Via::Off => {}
-        Via::Block => drop(headers.remove(VIA)),
-        Via::On => drop(headers.append(VIA, own.via(answered))),
-        Via::Full => {
-            let short = own.via(answered);
-            let full = format!("{} (Portcullis/{})", short.to_str().unwrap_or_default(), env!("CARGO_PKG_VERSION"));
-            headers.append(VIA, HeaderValue::try_from(full).unwrap_or(short));
-        }
+        Via::Block => headers.remove(&VIA),
+        Via::On => headers.append(&VIA, own.via(answered)),
+        Via::Full => headers.append_parts(&VIA, [own.via(answered), FULL]),
     }
 }
 
@@ -235,9 +223,13 @@ pub(super) fn to_client(headers: &mut HeaderMap, via: Via, answered: Version, ow
 mod tests {
     use super::*;
 
+    fn name(text: &str) -> Name {
+        Name::new(text.as_bytes()).unwrap()
+    }
+
     #[test]
     fn our_own_name_in_via_is_a_loop_and_so_are_too_many_hops() {
-        let via = |text: &str| HeaderMap::from_iter([(VIA, HeaderValue::from_str(text).unwrap())]);
+        let via = |text: &str| Headers::from_iter([(VIA, Value::new(text.as_bytes()).unwrap())]);
         assert_eq!(check_loop(&via("1.1 other, 1.1 pc-1 (x)"), "pc-1"), Err(Refusal::Loop));
         assert_eq!(check_loop(&via("1.1 other"), "pc-1"), Ok(()));
         assert_eq!(check_loop(&via(&["1.1 a"; 11].join(",")), "pc-1"), Err(Refusal::Loop));
@@ -245,22 +237,22 @@ mod tests {
 
     #[test]
     fn connection_cannot_name_identity_away() {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONNECTION, HeaderValue::from_static("close, X-Remote-User, x-gone"));
-        headers.insert("x-remote-user", HeaderValue::from_static("carol"));
-        headers.insert("x-gone", HeaderValue::from_static("1"));
+        let mut headers = Headers::new();
+        headers.append(&CONNECTION, Value::from_static("close, X-Remote-User, x-gone"));
+        headers.append(&name("x-remote-user"), Value::from_static("carol"));
+        headers.append(&name("x-gone"), Value::from_static("1"));
         remove_hop_by_hop(&mut headers);
-        assert!(headers.contains_key("x-remote-user"));
-        assert!(!headers.contains_key("x-gone") && !headers.contains_key(CONNECTION));
+        assert!(headers.contains(&name("x-remote-user")));
+        assert!(!headers.contains(&name("x-gone")) && !headers.contains(&CONNECTION));
     }
 
     #[test]
     fn underscore_twins_of_forwarding_headers_go_too() {
-        let mut headers = HeaderMap::new();
-        for name in ["x_forwarded_for", "x-forwarded.user", "x-real-ip", "forwarded", "proxy", "x-kept"] {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static("1"));
+        let mut headers = Headers::new();
+        for twin in ["x_forwarded_for", "x-forwarded.user", "x-real-ip", "forwarded", "proxy", "x-kept"] {
+            headers.append(&name(twin), Value::from_static("1"));
         }
-        remove_where(&mut headers, is_spoken_for);
-        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-kept"]);
+        headers.remove_any(&SPOKEN_FOR);
+        assert_eq!(headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x-kept"]);
     }
 }

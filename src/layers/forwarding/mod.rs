@@ -8,11 +8,11 @@ use headers::OwnName;
 
 use crate::audit::{Record, UpstreamOutcome};
 use crate::evidence::{Inspected, Mapped};
+use crate::head::{CONNECTION, OwnValue, UPGRADE, Value};
 use crate::message::{Request, Response, Upgrade};
 use crate::policy::{HostHeader, Policy};
 use crate::refusal::Refusal;
 use crate::upstream::{Answer, Exchange, Pin, Switched, Timeouts, Upstreams};
-use http::header::HeaderValue;
 use http::{StatusCode, Version};
 use std::sync::{Arc, PoisonError};
 
@@ -59,13 +59,8 @@ impl Forwarding {
         record: &mut Record,
     ) -> Result<Forwarded, Refusal> {
         let backend = mapped.map.backend.as_ref().ok_or(Refusal::NotMapped)?;
-        // In origin form the Host as it came; a target in absolute form replaces it (RFC 9112 section 3.2.2).
-        let host = match request.headers.get(http::header::HOST) {
-            Some(host) if request.target.starts_with(b"/") || &request.target[..] == b"*" => host.clone(),
-            _ => HeaderValue::from_str(&mapped.authority).map_err(|_| Refusal::BadHost)?,
-        };
-        headers::to_backend(request, mapped, &self.own, host)?;
-        let upgrade = request.upgrade.is_some() && request.headers.contains_key(http::header::UPGRADE);
+        headers::to_backend(request, mapped, &self.own)?;
+        let upgrade = request.upgrade.is_some() && request.headers.contains(&UPGRADE);
         let own = Timeouts::of(backend);
         let pin = pin(request, inspected.handshake.integrated);
         let exchange = Exchange {
@@ -97,15 +92,15 @@ impl Forwarding {
     fn answer(&self, answer: Answer, mapped: &Mapped, request: &mut Request) -> Result<Forwarded, Refusal> {
         let switching = answer.status == StatusCode::SWITCHING_PROTOCOLS;
         let mut response = Response { status: answer.status, headers: answer.headers, body: answer.body, abort: false };
-        let protocol = if switching { response.headers.get(http::header::UPGRADE).cloned() } else { None };
+        let protocol = if switching { response.headers.get(&UPGRADE).and_then(|value| OwnValue::new(value.as_bytes())) } else { None };
         headers::to_client(&mut response.headers, mapped.map.via, answer.version, &self.own);
         reverse::rewrite(&mut response.headers, mapped);
         let tunnel = match (switching, answer.upgrade, request.upgrade.take()) {
             (false, _, _) => None,
             (true, Some(backend), Some(client)) => {
-                response.headers.insert(http::header::CONNECTION, HeaderValue::from_static("upgrade"));
+                response.headers.insert(&CONNECTION, const { Value::from_static("upgrade") });
                 if let Some(protocol) = protocol {
-                    response.headers.insert(http::header::UPGRADE, protocol);
+                    response.headers.insert(&UPGRADE, protocol.get());
                 }
                 Some(Ends { client, backend })
             }

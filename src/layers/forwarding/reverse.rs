@@ -1,16 +1,19 @@
 //! Reverse mapping (ProxyPassReverse): a backend's own names and paths in its answer become the ones the client knows.
 
 use crate::evidence::Mapped;
+use crate::head::{CONTENT_LOCATION, Headers, LINK, LOCATION, NameSet, OwnValue, REFRESH, SET_COOKIE, URI, Value};
 use crate::policy::{Backend, Map};
-use http::header::{CONTENT_LOCATION, HeaderMap, HeaderName, HeaderValue, LINK, LOCATION, REFRESH, SET_COOKIE};
+use std::sync::LazyLock;
 
-const URI: HeaderName = HeaderName::from_static("uri");
+static PLACES: LazyLock<NameSet> = LazyLock::new(|| NameSet::new(names_place));
+
+fn names_place(name: &str) -> bool {
+    matches!(name, "location" | "content-location" | "uri" | "refresh" | "link" | "set-cookie")
+}
 
 /// Rewrites `Location`, `Content-Location`, `URI`, `Refresh`, `Link` and `Set-Cookie`.
-pub(super) fn rewrite(headers: &mut HeaderMap, mapped: &Mapped) {
-    let names_place =
-        |name: &HeaderName| matches!(name.as_str(), "location" | "content-location" | "uri" | "refresh" | "link" | "set-cookie");
-    if !headers.keys().any(names_place) {
+pub(super) fn rewrite(headers: &mut Headers, mapped: &Mapped) {
+    if !headers.contains_any(&PLACES) {
         return;
     }
     for (name, how) in [
@@ -21,19 +24,20 @@ pub(super) fn rewrite(headers: &mut HeaderMap, mapped: &Mapped) {
         (LINK, bracketed),
         (SET_COOKIE, cookie),
     ] {
-        if headers.contains_key(&name) {
-            let values: Vec<HeaderValue> = headers.get_all(&name).iter().map(|v| changed(v, how, mapped)).collect();
+        if headers.get_all(&name).any(|value| changed(value, how, mapped).is_some()) {
+            let values = headers.get_all(&name).map(|value| changed(value, how, mapped).or_else(|| OwnValue::new(value.as_bytes())));
+            let values: Vec<OwnValue> = values.flatten().collect();
             headers.remove(&name);
             for value in values {
-                headers.append(name.clone(), value);
+                headers.append(&name, value.get());
             }
         }
     }
 }
 
-fn changed(value: &HeaderValue, how: fn(&str, &Mapped) -> Option<String>, mapped: &Mapped) -> HeaderValue {
-    let new = std::str::from_utf8(value.as_bytes()).ok().and_then(|text| how(text, mapped));
-    new.and_then(|text| HeaderValue::from_bytes(text.as_bytes()).ok()).unwrap_or_else(|| value.clone())
+/// The value as the client may know it; `None` where it stays as it is.
+fn changed(value: Value<'_>, how: fn(&str, &Mapped) -> Option<String>, mapped: &Mapped) -> Option<OwnValue> {
+    OwnValue::new(how(std::str::from_utf8(value.as_bytes()).ok()?, mapped)?)
 }
 
 /// One URL; `None` leaves it as it is.

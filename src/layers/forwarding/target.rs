@@ -59,16 +59,22 @@ fn encode_percent(path: &[u8]) -> Vec<u8> {
 /// Bytes that RFC 3986 does not allow are percent-encoded; the reading stays the same.
 fn write_encoded(out: &mut String, bytes: &[u8], query: bool) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in bytes {
-        let plain = byte.is_ascii_graphic()
+    let plain = |byte: u8| {
+        byte.is_ascii_graphic()
             && !matches!(byte, b'"' | b'<' | b'>' | b'#')
-            && (query || !matches!(byte, b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'?'));
-        if plain {
-            out.push(char::from(byte));
-        } else {
+            && (query || !matches!(byte, b'\\' | b'^' | b'`' | b'{' | b'|' | b'}' | b'?'))
+    };
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (run, after) = rest.split_at(rest.iter().position(|byte| !plain(*byte)).unwrap_or(rest.len()));
+        // What is graphic ASCII is text.
+        out.push_str(std::str::from_utf8(run).unwrap_or_default());
+        rest = after;
+        if let [byte, after @ ..] = after {
             out.push('%');
             out.push(char::from(HEX[usize::from(byte >> 4)]));
             out.push(char::from(HEX[usize::from(byte & 15)]));
+            rest = after;
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Content codings taken off a copy of a body, under a cap on how much more comes out than went in.
 
 use super::budget::Share;
+use crate::head::{CONTENT_ENCODING, Headers};
 use crate::limits::{CODINGS_MAX, DECODED_RATIO_FREE_BYTES, DECODED_RATIO_MAX, DECODER_WINDOW_BYTES_MAX};
 use brotli_decompressor::BrotliDecoderParameter::BROTLI_DECODER_PARAM_LARGE_WINDOW;
 use bytes::{Buf as _, Bytes};
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
 use ruzstd::decoding::StreamingDecoder;
 use seclang::verdict::Phase;
 use std::io::{BufRead, BufReader, Read};
@@ -28,10 +27,10 @@ pub(super) enum Coding {
 pub(super) struct Unknown;
 
 /// The codings of a message in the order they were applied; empty for none.
-pub(super) fn codings(headers: &HeaderMap) -> Result<Vec<Coding>, Unknown> {
+pub(super) fn codings(headers: &Headers) -> Result<Vec<Coding>, Unknown> {
     let mut found = Vec::new();
-    for value in headers.get_all(CONTENT_ENCODING) {
-        for word in value.to_str().map_err(|_| Unknown)?.split(',') {
+    for value in headers.get_all(&CONTENT_ENCODING) {
+        for word in value.text().ok_or(Unknown)?.split(',') {
             let coding = match word.trim().to_ascii_lowercase().as_str() {
                 "" | "identity" => continue,
                 "gzip" | "x-gzip" => Coding::Gzip,
@@ -224,9 +223,9 @@ mod tests {
     #[test]
     fn codings_are_read_as_they_are_written() {
         let of = |values: &[&'static str]| {
-            let mut headers = HeaderMap::new();
+            let mut headers = Headers::new();
             for value in values {
-                headers.append(CONTENT_ENCODING, http::HeaderValue::from_static(value));
+                headers.append(&CONTENT_ENCODING, crate::head::Value::from_static(value));
             }
             codings(&headers)
         };

@@ -3,10 +3,10 @@
 use super::budget::{Budget, Share};
 use super::decode::Coding;
 use super::watch::{Fed, Watched};
+use crate::head::CONTENT_TYPE;
 use crate::limits::{BODY_SNIFF_BYTES, INSPECTED_FILE_BYTES_MAX};
 use crate::message::Request;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use seclang::body::multipart::Condenser;
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ impl Intake {
         let (processor, limit, fields_limit, parser) =
             watched.with(|tx| (tx.request_body_processor(), tx.request_body_limit(), tx.request_body_no_files_limit(), tx.body_limits()));
         let size = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
-        let content_type = request.headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+        let content_type = request.headers.get(&CONTENT_TYPE).map(|value| value.as_bytes());
         let kind = kind(processor, content_type);
         let condenser = (kind == Kind::Multipart && codings.is_empty())
             .then(|| Condenser::new(content_type.unwrap_or_default(), INSPECTED_FILE_BYTES_MAX, parser))

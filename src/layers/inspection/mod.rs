@@ -55,6 +55,21 @@ struct Set {
     geo: Option<Arc<dyn GeoDatabase>>,
 }
 
+/// A rule as it was loaded, for who asks which there are.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LoadedRule {
+    /// The file it stands in.
+    pub file: Arc<str>,
+    /// The line it begins in, from one.
+    pub line: u32,
+    /// Its id.
+    pub id: u64,
+    /// `msg` as it is written.
+    pub message: Arc<str>,
+    /// Whether records name it.
+    pub logs: bool,
+}
+
 /// A transaction under way; its last phase runs when the record closes.
 #[derive(Debug)]
 pub struct Watch(Option<(Arc<Watched>, Plan)>);
@@ -231,6 +246,21 @@ impl Inspection {
         let head = response::Head::of(&response, &watched, plan.response_limit);
         response.body = response::pass(&plan, &watched, &self.tools.budget, response.body, head).await?;
         Ok(response)
+    }
+
+    /// The rules of all maps by file and line, each once.
+    pub fn loaded(&self) -> Vec<LoadedRule> {
+        let rule = |rule: &seclang::ruleset::Rule| LoadedRule {
+            file: rule.file.clone(),
+            line: rule.line,
+            id: rule.id,
+            message: rule.message_text.clone(),
+            logs: rule.log,
+        };
+        let mut all: Vec<LoadedRule> = self.sets.values().flat_map(|set| set.rules.rules()).map(rule).collect();
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// Waits until what is looked at on the pool has its record; false when that takes longer than `limit`.

@@ -5,11 +5,11 @@ use super::decode::{self, Coding, End};
 use super::held::Held;
 use super::watch::{Fed, Feed, Watched};
 use super::{Decision, Plan};
+use crate::head::CONTENT_TYPE;
 use crate::limits::{RESPONSE_HOLD_SILENCE, RESPONSE_HOLD_TIMEOUT};
 use crate::message::{Body, BodyError, Response};
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt as _;
 use seclang::transaction::Mode;
@@ -119,7 +119,7 @@ impl Head {
     /// Read off a response that the transaction has seen, unless it is still busy: then the body is copied in any case, and the
     /// transaction takes it or leaves it.
     pub(super) fn of(response: &Response, watched: &Watched, usual_limit: u64) -> Self {
-        let content_type = response.headers.get(CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
+        let content_type = response.headers.get(&CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes());
         let streams = content_type.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
         let (wanted, limit) =
             if watched.is_busy() { (true, usual_limit) } else { watched.with(|tx| (tx.wants_response_body(), tx.response_body_limit())) };

@@ -4,11 +4,12 @@ use super::decode::{self, Coding, End};
 use super::shared::{Handle, Tools};
 use super::{budget::Share, now};
 use crate::audit::{Extent, Late, Record, RuleMatch, Sink, Would};
+use crate::head::Headers;
 use crate::limits::{INSPECTION_INLINE_BYTES_MAX, RECORD_RULES_MAX};
 use crate::message::Response;
 use crate::refusal::Refusal;
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use seclang::body::multipart::Condensed;
 use seclang::transaction::Transaction;
 use seclang::verdict::{Disruption, Intervention, Match, Phase};
@@ -223,11 +224,11 @@ impl Watched {
         }
     }
 
-    pub(super) fn response(&self, status: StatusCode, headers: &HeaderMap) {
+    pub(super) fn response(&self, status: StatusCode, headers: &Headers) {
         let mut state = self.lock();
         state.transaction.response_line(status.as_u16(), b"HTTP/1.1");
-        for (name, value) in headers {
-            state.transaction.response_header(name.as_str().as_bytes(), value.as_bytes());
+        for (name, value) in headers.iter() {
+            state.transaction.response_header(name.as_bytes(), value.as_bytes());
         }
     }
 

@@ -3,6 +3,7 @@
 use super::settings::{AuthorizationWord, Level, RateMode};
 use super::tree::{Sp, Span};
 use super::{Ctx, Named, require};
+use crate::head::Name;
 use crate::limits;
 use crate::policy::{AuthSettings, Authorization, MaskSettings, NtlmSettings, RateSettings, Require};
 use base64::Engine as _;
@@ -150,6 +151,6 @@ pub(super) fn rate(ctx: &Ctx<'_>, own: &Level, merged: &Level, inherited: Option
 pub(super) fn mask(level: &Level) -> MaskSettings {
     MaskSettings {
         statuses: level.mask.error_override.as_ref().map_or_else(MaskSettings::default_statuses, |s| s.value.clone()),
-        remove_headers: or(level.mask.remove_headers.as_ref(), Vec::new()),
+        remove_headers: or(level.mask.remove_headers.as_ref(), Vec::new()).iter().filter_map(|name| Name::new(name.as_bytes())).collect(),
     }
 }

@@ -26,9 +26,9 @@ impl RuleSet {
     ///
     /// # Errors
     /// Every mistake of the run, warnings among them. Without an error the warnings come with the rules.
-    pub fn load(files: &dyn FileSource, roots: &[&str]) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
+    pub fn load(files: &dyn FileSource, roots: &[impl AsRef<str>]) -> Result<(RuleSet, Vec<Diagnostic>), Vec<Diagnostic>> {
         let mut compiler = Compiler::new(files);
-        for root in roots {
+        for root in roots.iter().map(AsRef::as_ref) {
             match files.expand(root, "") {
                 Ok(paths) if paths.is_empty() => compiler.diagnostics.push(Diagnostic::file(root, "no file fits this pattern")),
                 Ok(paths) => paths.iter().for_each(|path| {

@@ -18,6 +18,28 @@ use crate::transaction::{Evaluator, Mode, Transaction};
 use crate::verdict::{Cause, Intervention, Phase};
 
 impl Transaction {
+    /// A whole HTTP/1.1 request that is at hand: feeds it and runs phases 1 and 2. Some where the transaction ends there. Of a body, what is longer
+    /// than the limit is not inspected, and [`Transaction::request_body_is_partial`] says so.
+    pub fn request(
+        &mut self,
+        method: &str,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+        collections: &mut dyn Collections,
+    ) -> Option<Intervention> {
+        self.request_line(format!("{method} {uri} HTTP/1.1").as_bytes(), method.as_bytes(), uri.as_bytes(), b"HTTP/1.1");
+        headers.iter().for_each(|(name, value)| self.request_header(name.as_bytes(), value.as_bytes()));
+        let decision = self.request_headers_done(collections);
+        if decision.is_some() {
+            return decision;
+        }
+        if !body.is_empty() {
+            self.request_body(body);
+        }
+        self.request_body_done(collections)
+    }
+
     /// Runs phase 1. Some where the transaction ends here.
     pub fn request_headers_done(&mut self, collections: &mut dyn Collections) -> Option<Intervention> {
         self.run(Phase::RequestHeaders, collections)

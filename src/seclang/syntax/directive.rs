@@ -111,7 +111,7 @@ pub const DIRECTIVES: &[(&str, Treatment)] = &[
     ("SecReadStateLimit", Elsewhere(CONNECTIONS)), ("SecWriteStateLimit", Elsewhere(CONNECTIONS)),
     ("SecDisableBackendCompression", Elsewhere("the gateway decodes compressed responses before it inspects them")),
     ("SecInterceptOnError", Elsewhere("what happens on an engine error is `on_error` under `[inspection]` in gateway.toml")),
-    ("SecRulePerfTime", Elsewhere("`portcullis test --coverage` shows the cost of rules")),
+    ("SecRulePerfTime", Elsewhere("the work of all rules on a request has a bound of its own")),
     ("SecStreamInBodyInspection", Elsewhere(STREAM)), ("SecStreamOutBodyInspection", Elsewhere(STREAM)),
     ("SecUnicodeCodePage", Elsewhere("name the code page in SecUnicodeMapFile")),
     ("SecXmlExternalEntity", Elsewhere("external entities are never loaded")),

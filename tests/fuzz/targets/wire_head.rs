@@ -7,11 +7,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis::wire::{Limits, wire};
+use std::future::poll_fn;
 use std::io::Cursor;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 /// A client that sends at most `step` bytes at a time, then ends.
 struct Client<'a> {
@@ -26,27 +27,39 @@ impl AsyncRead for Client<'_> {
     }
 }
 
-/// What comes out of the wire: its bytes, the heads, the refusal of a body.
-type Outcome = (Vec<u8>, Vec<(Vec<u8>, String)>, Option<String>);
+impl AsyncWrite for Client<'_> {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<std::io::Result<usize>> {
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What comes out of the wire: the heads, and of each the body and its refusal.
+type Outcome = Vec<(Vec<u8>, String, Vec<u8>, Option<String>)>;
 
 async fn outcome(bytes: &[u8], step: usize) -> Outcome {
-    let (mut wire, handle) = wire(Client { bytes: Cursor::new(bytes), step }, Arc::new(Limits::default()));
-    let (mut out, mut heads) = (Vec::new(), Vec::new());
-    let mut space = vec![0; 8192];
-    loop {
-        match wire.read(&mut space).await {
-            Ok(0) => return (out, heads, None),
-            Ok(n) => out.extend_from_slice(space.get(..n).unwrap_or_default()),
-            Err(error) => return (out, heads, Some(error.to_string())),
-        }
-        if let Some(arrived) = handle.next() {
-            heads.push((arrived.head.bytes.to_vec(), format!("{:?}", (&arrived.refusal, &arrived.head.headers, &arrived.body))));
-            if arrived.refusal.is_some() {
-                return (out, heads, None);
+    let mut wire = wire(Client { bytes: Cursor::new(bytes), step }, Arc::new(Limits::default()));
+    let mut out = Vec::new();
+    while let Some(arrived) = poll_fn(|cx| wire.poll_head(cx)).await {
+        let (mut body, mut broken) = (Vec::new(), None);
+        while let Some(piece) = poll_fn(|cx| wire.poll_body(cx)).await {
+            match piece {
+                Ok(piece) => body.extend_from_slice(&piece),
+                Err(refusal) => broken = Some(refusal.to_string()),
             }
-            handle.upgraded(false);
         }
+        let told = format!("{:?}", (&arrived.refusal, &arrived.head.headers, &arrived.body));
+        out.push((arrived.head.bytes.to_vec(), told, body, broken));
+        wire.served();
     }
+    out
 }
 
 fuzz_target!(|data: &[u8]| {

@@ -1,10 +1,7 @@
-//! The wire and hyper over real sockets: answers arrive, in order, also where the client is at fault.
+//! The wire over real sockets: answers arrive, in order, also where the client is at fault.
 
-use super::consumer::{Bridge, WithTurn};
-use http_body_util::{BodyExt, Empty};
-use portcullis::message::{Body, BodyError};
-use portcullis::wire::{Limits, wire};
-use std::convert::Infallible;
+use super::consumer::{body, head};
+use portcullis::wire::{Limits, Wire, wire};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,65 +12,47 @@ use tokio::time::timeout;
 /// Answers 400 to refusals, 413 to `/early` without reading on, 101 to upgrades, 200 to the rest; `x-target` names what was asked.
 async fn serve(listener: TcpListener) {
     while let Ok((stream, _)) = listener.accept().await {
-        let (wire, handle) = wire(stream, Arc::new(Limits::default()));
-        let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-            let handle = handle.clone();
-            async move {
-                let arrived = handle.next().unwrap();
-                let mut status = if arrived.refusal.is_some() { 400 } else { 200 };
-                if arrived.head.target() == b"/early" {
-                    status = 413;
-                } else if arrived.head.target() == b"/slow" {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                if arrived.upgrade.is_some() {
-                    let upgrade = hyper::upgrade::on(&mut request);
-                    tokio::spawn(async move {
-                        Tunnel(upgrade.await.unwrap()).echo().await;
-                    });
-                    handle.upgraded(true);
-                    status = 101;
-                }
-                let target = arrived.head.target().to_vec();
-                let mut body = Body::incoming(request.into_body());
-                while status == 200 {
-                    match body.frame().await {
-                        None => break,
-                        Some(Ok(_)) => {}
-                        Some(Err(BodyError::Refused(_))) => status = 400,
-                        Some(Err(_)) => status = 500,
-                    }
-                }
-                let response = hyper::Response::builder().status(status).header("x-target", target);
-                Ok::<_, Infallible>(response.body(WithTurn(Empty::new(), arrived.turn)).unwrap())
-            }
-        });
-        tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(Bridge(wire), service).with_upgrades());
+        tokio::spawn(serve_one(wire(stream, Arc::new(Limits::default()))));
     }
 }
 
-struct Tunnel(hyper::upgrade::Upgraded);
+async fn serve_one(mut wire: Wire<TcpStream>) {
+    while let Some(arrived) = head(&mut wire).await {
+        let mut status = if arrived.refusal.is_some() { 400 } else { 200 };
+        let target = arrived.head.target();
+        if target == b"/early" {
+            status = 413;
+        } else if target == b"/slow" {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        if arrived.upgrade.is_some() {
+            status = 101;
+        }
+        while status == 200
+            && let Some(piece) = body(&mut wire).await
+        {
+            if piece.is_err() {
+                status = 400;
+            }
+        }
+        let target = String::from_utf8_lossy(target);
+        let answer = format!("HTTP/1.1 {status} x\r\nx-target: {target}\r\ncontent-length: 0\r\n\r\n");
+        wire.write_all(answer.as_bytes()).await.unwrap();
+        if status == 101 {
+            wire.upgraded();
+            return echo(wire).await;
+        }
+        wire.served();
+    }
+    wire.shutdown().await.unwrap();
+}
 
-impl Tunnel {
-    /// Sends back what comes.
-    async fn echo(&mut self) {
-        use hyper::rt::{Read, ReadBuf, Write};
-        use std::future::poll_fn;
-        use std::pin::Pin;
-        loop {
-            let mut space = [0; 1024];
-            let mut buffer = ReadBuf::new(&mut space);
-            if poll_fn(|cx| Pin::new(&mut self.0).poll_read(cx, buffer.unfilled())).await.is_err() || buffer.filled().is_empty() {
-                return;
-            }
-            let mut rest = buffer.filled();
-            while !rest.is_empty() {
-                let Ok(n) = poll_fn(|cx| Pin::new(&mut self.0).poll_write(cx, rest)).await else { return };
-                rest = &rest[n..];
-            }
-            if poll_fn(|cx| Pin::new(&mut self.0).poll_flush(cx)).await.is_err() {
-                return;
-            }
+/// Sends back what comes.
+async fn echo(mut wire: Wire<TcpStream>) {
+    let mut space = [0; 1024];
+    while let Ok(bytes @ 1..) = wire.read(&mut space).await {
+        if wire.write_all(&space[..bytes]).await.is_err() {
+            return;
         }
     }
 }

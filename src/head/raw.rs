@@ -1,5 +1,7 @@
 //! A request head as it arrived: the raw request line and the headers in their order, in one buffer.
 
+use super::class::are_values;
+use super::names;
 use bytes::Bytes;
 use std::ops::Range;
 
@@ -10,6 +12,8 @@ pub struct RawHeader {
     pub name: Range<u32>,
     /// The value without the white space around it.
     pub value: Range<u32>,
+    /// The name's place among the well-known ones, where name and value have been found to be such.
+    pub(crate) known: u8,
 }
 
 /// The head of a request as sent: what inspection sees. Ranges point into `bytes`.
@@ -91,7 +95,9 @@ impl RawHead {
             out.extend_from_slice(b": ");
             let value = put(&mut out, value);
             out.extend_from_slice(b"\r\n");
-            list.push(RawHeader { name, value });
+            let place = names::place_of(out.get(index(&name)).unwrap_or_default());
+            let known = place.filter(|_| are_values(out.get(index(&value)).unwrap_or_default())).unwrap_or(names::UNCHECKED);
+            list.push(RawHeader { name, value, known });
         }
         Self { bytes: out.into(), line, method, target, version, headers: list }
     }
