@@ -37,6 +37,7 @@ pub(super) fn page(visit: &Visit) -> Result<Page, Trouble> {
             (state::certificates(visit))
             (state::backends(visit, &snapshot)?)
             (state::trail(visit, &snapshot, false))
+            (state::accounts(visit))
         }
     };
     Ok(Page { title: "Overview", place: "/", content })

@@ -5,6 +5,7 @@ use super::page::{Page, address, grouped, narrowed, shown, time, token};
 use super::{Trouble, Visit};
 use crate::audit::Position;
 use crate::clock::{Moment, unix_micros};
+use crate::identity::requests::RequestQueue;
 use crate::limits::CERTIFICATE_EXPIRY_WARNING;
 use crate::search::{Asked, Field, Snapshot};
 use crate::tls::certificate_status;
@@ -23,6 +24,7 @@ pub(super) fn page(visit: &Visit) -> Result<Page, Trouble> {
             (trail(visit, &snapshot, true))
             (certificates(visit))
             (backends(visit, &snapshot)?)
+            (accounts(visit))
         }
     };
     Ok(Page { title: "State", place: "/state", content })
@@ -64,6 +66,31 @@ pub(super) fn certificates(visit: &Visit) -> Markup {
                             }
                         }
                     } }
+                }
+            }
+        }
+    }
+}
+
+/// How many people wait for an account, where a site lets them ask for one. Who they are is for the command line.
+pub(super) fn accounts(visit: &Visit) -> Markup {
+    let sites: Vec<_> = visit.policy.sites.iter().filter(|site| site.account_page.is_some()).collect();
+    let waiting = RequestQueue::new(&visit.policy.audit.state_directory).waiting(Moment::now().unix_micros);
+    html! {
+        @if !sites.is_empty() {
+            section.card {
+                h2 { "Account requests" }
+                @match &waiting {
+                    Ok(waiting) => {
+                        table {
+                            thead { tr { th scope="col" { "Site" } th scope="col" { "Waiting" } } }
+                            tbody { @for site in sites {
+                                tr { th scope="row" { (shown(&site.name)) } td.number { (waiting.iter().filter(|request| *request.site == *site.name).count()) } }
+                            } }
+                        }
+                        p.more { code { "portcullis auth requests" } " lists them." }
+                    }
+                    Err(error) => p.trouble { (shown(&error.to_string())) }
                 }
             }
         }

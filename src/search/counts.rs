@@ -1,9 +1,10 @@
 //! Records counted by the values of fields, the commonest first.
 
+use super::block::{self, Docs, NONE, Scratch, first_values};
 use super::facts::{Facts, Field};
 use super::index::Number;
 use super::segment::Segment;
-use super::tally::{Place, Tally, read};
+use super::tally::{Place, Tally};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::io;
@@ -60,12 +61,12 @@ impl InSegment {
     }
 
     /// The commonest values; whether these are all, and how many there are.
-    fn proposed(&self) -> io::Result<Leaders> {
+    fn proposed(&self, most: usize) -> io::Result<Leaders> {
         let mut ords: Vec<u64> = (0..self.records.len() as u64).filter(|ord| self.records[*ord as usize] > 0).collect();
         let different = ords.len();
-        if different > PROPOSED_MAX {
-            ords.select_nth_unstable_by_key(PROPOSED_MAX, |ord| Reverse(self.records[*ord as usize]));
-            ords.truncate(PROPOSED_MAX);
+        if different > most {
+            ords.select_nth_unstable_by_key(most, |ord| Reverse(self.records[*ord as usize]));
+            ords.truncate(most);
             ords.sort_unstable();
         }
         let mut list = Vec::with_capacity(ords.len());
@@ -100,7 +101,7 @@ impl Counts {
         Self { fields: fields.to_vec(), timed, segments, read: vec![HashMap::new(); fields.len()], all: Count::NONE }
     }
 
-    /// All records.
+    /// All records; their first and last times where times are asked for, or no field is.
     pub(super) fn all(&self) -> &Count {
         &self.all
     }
@@ -115,48 +116,53 @@ impl Counts {
     /// Each segment proposes its commonest; those that then lead are counted in all segments. So their counts are exact, and a
     /// value is missed only where a thousand others are commoner in every single segment.
     pub(super) fn top(self, limit: usize) -> io::Result<Vec<Leaders>> {
-        self.segments.into_iter().zip(self.read).map(|(segments, read)| top(&segments, read, limit)).collect()
+        self.segments.into_iter().zip(self.read).map(|(segments, read)| top(&segments, read, limit, PROPOSED_MAX)).collect()
     }
 }
 
-fn top(segments: &[InSegment], read: HashMap<String, Count>, limit: usize) -> io::Result<Leaders> {
-    let mut known = read.clone();
+/// What is known of a value: its count, and the segments that it is the count of, ascending.
+type Known = (Count, Vec<usize>);
+
+fn top(segments: &[InSegment], read: HashMap<String, Count>, limit: usize, proposed_max: usize) -> io::Result<Leaders> {
+    let mut known: HashMap<String, Known> = read.into_iter().map(|(value, count)| (value, (count, Vec::new()))).collect();
     let (mut most, mut complete) = (0, true);
-    for segment in segments {
-        let (proposed, different) = segment.proposed()?;
+    for (at, segment) in segments.iter().enumerate() {
+        let (proposed, different) = segment.proposed(proposed_max)?;
         most = most.max(different);
         complete &= proposed.len() == different;
         for (value, count) in proposed {
-            known.entry(value).or_insert(Count::NONE).merge(&count);
+            let (own, from) = known.entry(value).or_insert((Count::NONE, Vec::new()));
+            own.merge(&count);
+            from.push(at);
         }
     }
     let different = known.len().max(most);
     let mut list: Vec<_> = known.into_iter().collect();
-    let sort = |list: &mut Vec<(String, Count)>| {
-        list.sort_unstable_by(|(a, of_a), (b, of_b)| of_b.records.cmp(&of_a.records).then_with(|| a.cmp(b)));
-    };
-    sort(&mut list);
+    let order = |(a, (of_a, _)): &(String, Known), (b, (of_b, _)): &(String, Known)| of_b.records.cmp(&of_a.records).then_with(|| a.cmp(b));
     if !complete {
-        list.truncate(limit.saturating_mul(4).max(100));
-        for (value, count) in &mut list {
-            *count = read.get(value).cloned().unwrap_or(Count::NONE);
-            for segment in segments {
+        let most = limit.saturating_mul(4).max(100);
+        if list.len() > most {
+            list.select_nth_unstable_by(most, order);
+            list.truncate(most);
+        }
+        for (value, (count, from)) in &mut list {
+            for (_, segment) in segments.iter().enumerate().filter(|(at, _)| from.binary_search(at).is_err()) {
                 if let Some(ord) = segment.column.dictionary().term_ord(&*value)? {
                     count.merge(&segment.count(ord));
                 }
             }
         }
-        sort(&mut list);
     }
+    list.sort_unstable_by(order);
     list.truncate(limit);
-    Ok((list, different))
+    Ok((list.into_iter().map(|(value, (count, _))| (value, count)).collect(), different))
 }
 
 pub(super) struct CountColumns {
     times: Column<u64>,
     fields: Vec<Option<InSegment>>,
-    time_values: Vec<Option<u64>>,
-    values: Vec<Option<u64>>,
+    time_values: Vec<u64>,
+    scratch: Scratch,
 }
 
 impl Tally for Counts {
@@ -171,26 +177,38 @@ impl Tally for Counts {
             }))
         };
         let fields = self.fields.iter().map(column).collect::<io::Result<_>>()?;
-        Ok(CountColumns { times: segment.number(Number::Time)?, fields, time_values: Vec::new(), values: Vec::new() })
+        Ok(CountColumns { times: segment.number(Number::Time)?, fields, time_values: Vec::new(), scratch: Scratch::default() })
     }
 
-    fn docs(&mut self, columns: &mut CountColumns, docs: &[u32]) {
-        let CountColumns { times, fields, time_values, values } = columns;
-        let times = read(times, docs, time_values);
-        times.iter().for_each(|time| self.all.add(time.unwrap_or_default()));
+    fn docs(&mut self, columns: &mut CountColumns, docs: &Docs) {
+        let CountColumns { times, fields, time_values, scratch } = columns;
+        if !self.timed && !self.fields.is_empty() {
+            self.all.records += docs.len() as u64;
+            for InSegment { column, records, .. } in fields.iter_mut().flatten() {
+                block::each(column.ords(), docs, scratch, |ord| {
+                    if let Some(records) = records.get_mut(ord as usize) {
+                        *records += 1;
+                    }
+                });
+            }
+            return;
+        }
+        let times = first_values(times, docs, time_values, scratch);
+        times.iter().filter(|time| **time != NONE).for_each(|time| self.all.add(*time));
+        let at = |doc: u32| match docs {
+            Docs::All(range) => times.get((doc - range.start) as usize),
+            Docs::Some(list) => list.binary_search(&doc).ok().and_then(|at| times.get(at)),
+        };
         for own in fields.iter_mut().flatten() {
-            if own.column.ords().get_cardinality().is_multivalue() {
-                let ords = own.column.ords().clone();
-                for (doc, time) in docs.iter().zip(times) {
-                    ords.values_for_doc(*doc).for_each(|ord| own.add(ord, time.unwrap_or_default()));
-                }
-                continue;
-            }
-            for (ord, time) in read(own.column.ords(), docs, values).iter().zip(times) {
-                if let Some(ord) = ord {
-                    own.add(*ord, time.unwrap_or_default());
-                }
-            }
+            let ords = own.column.ords().clone();
+            block::each_with_doc(&ords, docs, scratch, |doc, ord| own.add(ord, at(doc).copied().unwrap_or_default()));
+        }
+    }
+
+    fn needed(&self) -> Option<Field> {
+        match self.fields.as_slice() {
+            [only] if self.timed => Some(*only),
+            _ => None,
         }
     }
 
@@ -221,5 +239,63 @@ impl Tally for Counts {
                 own.entry(value).or_insert(Count::NONE).merge(&count);
             }
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use tantivy::indexer::NoMergePolicy;
+    use tantivy::schema::{Schema, TextOptions};
+    use tantivy::{Index, TantivyDocument};
+
+    /// Leaders are counted in every segment, also in those where others were commoner.
+    #[test]
+    fn leaders_are_exact_over_segments_that_propose_only_some() {
+        let mut builder = Schema::builder();
+        let field = builder.add_text_field(Field::User.name(), TextOptions::default().set_fast("raw"));
+        let index = Index::create_in_ram(builder.build());
+        let mut writer = index.writer_with_num_threads::<TantivyDocument>(1, 20_000_000).unwrap();
+        writer.set_merge_policy(Box::new(NoMergePolicy));
+        let mut exact: HashMap<String, u64> = HashMap::new();
+        let mut put = |writer: &mut tantivy::IndexWriter, user: String, times: u64| {
+            *exact.entry(user.clone()).or_default() += times;
+            for _ in 0..times {
+                let mut document = TantivyDocument::default();
+                document.add_text(field, &user);
+                writer.add_document(document).unwrap();
+            }
+        };
+        for segment in 0..5_u64 {
+            // The leader is commonest in none but the first; each segment has favourites of its own.
+            put(&mut writer, "leader".into(), if segment == 0 { 60 } else { 3 });
+            for n in 0..30 {
+                put(&mut writer, format!("own{segment}-{n}"), 4 + n % 5);
+                put(&mut writer, format!("all{n}"), 1 + n / 4);
+            }
+            writer.commit().unwrap();
+        }
+        let searcher = index.reader().unwrap().searcher();
+        assert_eq!(searcher.segment_readers().len(), 5);
+        let counted = |reader| {
+            let column = Segment { reader }.text(Field::User).unwrap().unwrap();
+            let mut own = InSegment { records: vec![0; column.num_terms()], times: Vec::new(), column };
+            for doc in 0..reader.max_doc() {
+                let ord = own.column.ords().first(doc).unwrap();
+                own.add(ord, 0);
+            }
+            own
+        };
+        let segments: Vec<_> = searcher.segment_readers().iter().map(counted).collect();
+        let read = HashMap::from([("leader".to_owned(), Count { records: 5, first: 0, last: 0 })]);
+        *exact.get_mut("leader").unwrap() += 5;
+        let (leaders, different) = top(&segments, read, 10, 12).unwrap();
+        assert!(different >= 12 && leaders.len() == 10);
+        assert_eq!((leaders[0].0.as_str(), leaders[0].1.records), ("leader", 77));
+        for (user, count) in &leaders {
+            assert_eq!(count.records, exact[user], "{user}");
+        }
+        assert!(leaders.windows(2).all(|two| two[0].1.records >= two[1].1.records));
     }
 }

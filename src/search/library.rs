@@ -1,18 +1,19 @@
 //! Questions asked of the whole trail: what is in the index by its columns, the rest by reading it.
 
+use super::block::Docs;
 use super::cause::Cause;
 use super::counts::{Count, Counts};
 use super::facts::{Facts, Field};
 use super::index::{Number, Opened, State};
 use super::question::Question;
-use super::segment::{Filter, Segment, WordMemory};
+use super::segment::{Beside, Filter, Memory, Segment};
 use super::tally::{Newest, Place, Places, Spread, Tally};
 use crate::audit::read::{self, Forward};
 use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use tantivy::Searcher;
 
 /// Threads that look through the index for one question.
@@ -28,7 +29,8 @@ pub const SPANS_MAX: usize = 400;
 pub struct Library {
     directory: PathBuf,
     index: Option<PathBuf>,
-    opened: Mutex<Option<std::sync::Arc<Opened>>>,
+    opened: Mutex<Option<Arc<Opened>>>,
+    memory: Arc<Memory>,
 }
 
 /// The trail as it is at one moment.
@@ -38,7 +40,7 @@ pub struct Snapshot {
     state: State,
     /// Files of the index that are no longer there.
     gone: bool,
-    words: WordMemory,
+    memory: Arc<Memory>,
 }
 
 /// An answer, and whether it is the whole one.
@@ -96,7 +98,7 @@ pub struct Group {
 impl Library {
     /// The trail in `directory` with the index in `index`.
     pub fn new(directory: &Path, index: Option<&Path>) -> Self {
-        Self { directory: directory.to_owned(), index: index.map(Path::to_owned), opened: Mutex::default() }
+        Self { directory: directory.to_owned(), index: index.map(Path::to_owned), opened: Mutex::default(), memory: Arc::default() }
     }
 
     /// The trail as it is now.
@@ -126,7 +128,7 @@ impl Library {
         let files: BTreeMap<_, _> =
             read::files(&self.directory)?.into_iter().filter_map(|path| Some((read::number(&path)?, path))).collect();
         let gone = state.files.keys().any(|number| !files.contains_key(number));
-        Ok(Snapshot { files, searcher, state, gone, words: WordMemory::default() })
+        Ok(Snapshot { files, searcher, state, gone, memory: Arc::clone(&self.memory) })
     }
 }
 
@@ -364,7 +366,8 @@ impl Look<'_> {
             if tally.full(segment.number(Number::Sequence)?.max_value()) {
                 continue;
             }
-            let filter = Filter::new(segment, self.question, self.bounds.before, self.bounds.id, self.present, &self.snapshot.words)?;
+            let beside = Beside { before: self.bounds.before, id: self.bounds.id, needed: tally.needed() };
+            let filter = Filter::new(segment, self.question, beside, self.present, &self.snapshot.memory)?;
             if filter.nothing {
                 continue;
             }
@@ -372,10 +375,7 @@ impl Look<'_> {
             if filter.unproven {
                 self.proven(segment, &filter, tally, &mut columns)?;
             } else {
-                filter.each(|docs| {
-                    tally.docs(&mut columns, docs);
-                    Ok(true)
-                })?;
+                filter.each(|docs| tally.docs(&mut columns, docs));
             }
             tally.close(columns)?;
         }
@@ -387,9 +387,10 @@ impl Look<'_> {
         let places = Places::of(segment)?;
         let mut candidates: Vec<(u64, u32)> = Vec::new();
         filter.each(|docs| {
-            candidates.extend(docs.iter().map(|doc| (places.sequence(*doc), *doc)));
-            Ok(true)
-        })?;
+            let mut list = Vec::with_capacity(docs.len());
+            docs.push_to(&mut list);
+            candidates.extend(list.into_iter().map(|doc| (places.sequence(doc), doc)));
+        });
         candidates.sort_unstable_by(|a, b| b.cmp(a));
         for some in candidates.chunks(256) {
             if tally.full(some.first().map_or(0, |(sequence, _)| *sequence)) || self.read.fetch_add(some.len(), Relaxed) >= READ_MAX {
@@ -406,7 +407,7 @@ impl Look<'_> {
             }
             meant.sort_unstable();
             if !meant.is_empty() {
-                tally.docs(columns, &meant);
+                tally.docs(columns, &Docs::Some(&meant));
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 //! A [`Question`] says which records are meant; a [`Snapshot`] of the [`Library`] answers with the newest of them, the commonest
 //! values, counts over time or groups of one cause. What the index does not have yet is read from the files, by the same rules.
 
+mod block;
 mod build;
 mod cause;
 mod counts;

@@ -1,5 +1,6 @@
 //! Which records of one segment of the index a question means.
 
+use super::block::{Accepted, BLOCK, Docs, Left};
 use super::facts::Field;
 use super::index::{Number, id_bits, other};
 use super::question::{Question, Test, Wanted};
@@ -11,9 +12,6 @@ use tantivy::index::SegmentId;
 use tantivy::postings::{BlockSegmentPostings, TermInfo};
 use tantivy::schema::IndexRecordOption;
 use tantivy::{BitSet, SegmentReader};
-
-/// Records looked at together: their columns are read in blocks of this many.
-pub(super) const BLOCK: usize = 4096;
 
 /// A segment and its columns.
 pub(super) struct Segment<'s> {
@@ -31,66 +29,88 @@ impl Segment<'_> {
     }
 }
 
+/// Segments for which the words asked for last are remembered; an index has some dozens.
+const SEGMENTS_MAX: usize = 256;
+
 /// The records that hold each run of the words.
 type Found = Arc<Vec<BitSet>>;
 
-/// Which records hold the words that were asked for last: one page asks the same question several times.
-#[derive(Default)]
-pub(super) struct WordMemory(Mutex<(Vec<String>, HashMap<SegmentId, Found>)>);
+/// Tests whose terms are remembered, over all segments.
+const TERMS_MAX: usize = 1_024;
 
-impl WordMemory {
+/// Bytes of one test's terms beyond which they are looked for again.
+const TERMS_BYTES_MAX: usize = 32 * 1024;
+
+/// Terms of segments that a test accepts, by the segment, the field and the test in words.
+type Known = HashMap<(SegmentId, Field, String), Option<Arc<Accepted>>>;
+
+/// What was found out about segments, which never change, for the questions asked last: one page asks the same question several times,
+/// and so does its reload.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// Which records hold the words that were asked for last.
+    words: Mutex<(Vec<String>, HashMap<SegmentId, Found>)>,
+    /// Which terms tests accept.
+    terms: Mutex<Known>,
+}
+
+impl Memory {
+    fn terms(&self, segment: &Segment, field: Field, wanted: &Wanted) -> io::Result<Option<(Column<u64>, Arc<Accepted>)>> {
+        let Some(column) = segment.text(field)? else { return Ok(None) };
+        let key = (segment.reader.segment_id(), field, format!("{wanted:?}"));
+        let known = self.terms.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        let accepted = match known {
+            Some(known) => known,
+            None => {
+                let found = terms(&column, wanted)?.map(Arc::new);
+                if found.as_ref().is_none_or(|found| found.bytes() <= TERMS_BYTES_MAX) {
+                    let mut memory = self.terms.lock().unwrap_or_else(PoisonError::into_inner);
+                    if memory.len() >= TERMS_MAX {
+                        memory.clear();
+                    }
+                    memory.insert(key, found.clone());
+                }
+                found
+            }
+        };
+        Ok(accepted.map(|accepted| (column.ords().clone(), accepted)))
+    }
+
     fn get(&self, words: &[String], segment: SegmentId) -> Option<Found> {
-        let memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let memory = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         memory.1.get(&segment).filter(|_| memory.0 == words).cloned()
     }
 
     fn put(&self, words: &[String], segment: SegmentId, found: &Found) {
-        let mut memory = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut memory = self.words.lock().unwrap_or_else(PoisonError::into_inner);
         if memory.0 != words {
             *memory = (words.to_vec(), HashMap::new());
+        }
+        if memory.1.len() >= SEGMENTS_MAX {
+            // Most are of segments that were merged away.
+            memory.1.clear();
         }
         memory.1.insert(segment, Arc::clone(found));
     }
 }
 
-/// Which terms of a column a test accepts.
-enum Terms {
-    /// Those in a row: names that begin alike stand together.
-    Row(std::ops::Range<u64>),
-    Some(Vec<bool>),
-}
-
-impl Terms {
-    fn of(column: &StrColumn, wanted: &Wanted) -> io::Result<Self> {
-        let dictionary = column.dictionary();
-        if let Wanted::Begins(beginning) = wanted {
-            return Ok(Self::Row(row(dictionary, beginning.as_bytes())?));
-        }
-        let mut accepted = vec![false; dictionary.num_terms()];
-        let mut stream = dictionary.stream()?;
-        let mut at = 0;
-        while stream.advance() {
-            if let (Some(slot), Ok(term)) = (accepted.get_mut(at), std::str::from_utf8(stream.key())) {
-                *slot = wanted.accepts(term);
-            }
-            at += 1;
-        }
-        Ok(Self::Some(accepted))
+/// Which terms of a column a test accepts; `None` for none.
+fn terms(column: &StrColumn, wanted: &Wanted) -> io::Result<Option<Accepted>> {
+    let dictionary = column.dictionary();
+    if let Wanted::Begins(beginning) = wanted {
+        let row = row(dictionary, beginning.as_bytes())?;
+        return Ok((!row.is_empty()).then(|| Accepted::Row(row.start..=row.end - 1)));
     }
-
-    fn accept(&self, ord: u64) -> bool {
-        match self {
-            Self::Row(row) => row.contains(&ord),
-            Self::Some(accepted) => accepted.get(ord as usize).copied().unwrap_or(false),
+    let mut accepted = vec![false; dictionary.num_terms()];
+    let mut stream = dictionary.stream()?;
+    let mut at = 0;
+    while stream.advance() {
+        if let (Some(slot), Ok(term)) = (accepted.get_mut(at), std::str::from_utf8(stream.key())) {
+            *slot = wanted.accepts(term);
         }
+        at += 1;
     }
-
-    fn nothing(&self) -> bool {
-        match self {
-            Self::Row(row) => row.is_empty(),
-            Self::Some(accepted) => !accepted.contains(&true),
-        }
-    }
+    Ok(Accepted::of(accepted))
 }
 
 /// The places of the terms that begin so.
@@ -118,11 +138,11 @@ fn row(dictionary: &Dictionary, beginning: &[u8]) -> io::Result<std::ops::Range<
 /// A question, prepared for one segment.
 pub(super) struct Filter<'s> {
     segment: &'s Segment<'s>,
-    time: Option<(Column<u64>, std::ops::Range<u64>)>,
-    tests: Vec<Vec<(Column<u64>, Terms)>>,
+    /// Records need a value here to be of any use.
+    needed: Option<Column<u64>>,
+    /// Each must have an accepted value in one of its columns.
+    tests: Vec<Vec<(Column<u64>, Arc<Accepted>)>>,
     files: Option<(Column<u64>, &'s HashSet<u64>)>,
-    id: Option<(Column<u64>, u64)>,
-    before: Option<(Column<u64>, u64)>,
     /// The records that hold each run of the words.
     words: Found,
     /// No record can match.
@@ -131,35 +151,59 @@ pub(super) struct Filter<'s> {
     pub(super) unproven: bool,
 }
 
+/// What is asked of a segment beside the question.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Beside<'b> {
+    /// Only smaller numbers in the trail.
+    pub(super) before: Option<u64>,
+    /// Only this event.
+    pub(super) id: Option<&'b str>,
+    /// Only records with a value here are of use.
+    pub(super) needed: Option<Field>,
+}
+
 impl<'s> Filter<'s> {
     /// Prepares it. `present` holds the files that are still there, where some are not.
     pub(super) fn new(
         segment: &'s Segment<'s>,
         question: &Question,
-        before: Option<u64>,
-        id: Option<&str>,
+        beside: Beside,
         present: Option<&'s HashSet<u64>>,
-        memory: &WordMemory,
+        memory: &Memory,
     ) -> io::Result<Self> {
         let times = segment.number(Number::Time)?;
         let (oldest, newest) = (times.min_value(), times.max_value());
-        let within = question.since <= oldest && newest < question.until;
         let mut filter = Self {
-            nothing: newest < question.since || oldest >= question.until,
-            time: (!within).then_some((times, question.since..question.until)),
+            nothing: newest < question.since || oldest >= question.until || beside.before == Some(0),
+            needed: None,
             tests: Vec::new(),
             files: present.map(|present| Ok::<_, io::Error>((segment.number(Number::File)?, present))).transpose()?,
-            id: id.map(|id| Ok::<_, io::Error>((segment.number(Number::Id)?, id_bits(id)))).transpose()?,
-            before: before.map(|before| Ok::<_, io::Error>((segment.number(Number::Sequence)?, before))).transpose()?,
             words: Arc::default(),
-            unproven: id.is_some(),
+            unproven: beside.id.is_some(),
             segment,
         };
+        let mut number =
+            |column: Column<u64>, row: std::ops::RangeInclusive<u64>| filter.tests.push(vec![(column, Arc::new(Accepted::Row(row)))]);
+        if !(question.since <= oldest && newest < question.until) {
+            number(times, question.since..=question.until.saturating_sub(1));
+        }
+        if let Some(before) = beside.before {
+            number(segment.number(Number::Sequence)?, 0..=before.saturating_sub(1));
+        }
+        if let Some(id) = beside.id {
+            number(segment.number(Number::Id)?, id_bits(id)..=id_bits(id));
+        }
+        if let Some(field) = beside.needed {
+            match segment.text(field)? {
+                Some(column) => filter.needed = Some(column.ords().clone()),
+                None => filter.nothing = true,
+            }
+        }
         for test in &question.tests {
             if filter.nothing {
                 return Ok(filter);
             }
-            let any = filter.test(test)?;
+            let any = filter.test(test, memory)?;
             filter.nothing |= any.is_empty();
             filter.tests.push(any);
         }
@@ -169,24 +213,16 @@ impl<'s> Filter<'s> {
         Ok(filter)
     }
 
-    fn test(&self, test: &Test) -> io::Result<Vec<(Column<u64>, Terms)>> {
-        let mut any = Vec::new();
-        for field in &test.fields {
-            if let Some(column) = self.segment.text(*field)? {
-                let terms = Terms::of(&column, &test.wanted)?;
-                if !terms.nothing() {
-                    any.push((column.ords().clone(), terms));
-                }
-            }
-        }
-        Ok(any)
+    fn test(&self, test: &Test, memory: &Memory) -> io::Result<Vec<(Column<u64>, Arc<Accepted>)>> {
+        let found = test.fields.iter().filter_map(|field| memory.terms(self.segment, *field, &test.wanted).transpose());
+        found.collect()
     }
 
     /// Finds the records whose words hold those that are asked for.
     ///
     /// A word of letters and digits can only stand inside one word of the index. One with other characters in it is taken apart;
     /// a record that has all its runs is a candidate.
-    fn words(&mut self, words: &[String], memory: &WordMemory) -> io::Result<()> {
+    fn words(&mut self, words: &[String], memory: &Memory) -> io::Result<()> {
         let mut runs: Vec<Run> = Vec::new();
         for word in words {
             let parts: Vec<_> = word.split(|c: char| !c.is_alphanumeric()).collect();
@@ -234,65 +270,36 @@ impl<'s> Filter<'s> {
         self.segment.reader.max_doc()
     }
 
-    /// The records that match, in blocks, ascending. False from `take` ends it.
-    pub(super) fn each(&self, mut take: impl FnMut(&[u32]) -> io::Result<bool>) -> io::Result<()> {
-        let mut docs: Vec<u32> = Vec::with_capacity(BLOCK);
-        let mut values: Vec<Option<u64>> = Vec::with_capacity(BLOCK);
-        let mut from = 0;
-        while from < self.max() && !self.nothing {
-            let to = from.saturating_add(BLOCK as u32).min(self.max());
-            docs.clear();
-            docs.extend(from..to);
-            for words in self.words.iter() {
-                docs.retain(|doc| words.contains(*doc));
-            }
-            if let Some(alive) = self.segment.reader.alive_bitset() {
-                docs.retain(|doc| alive.is_alive(*doc));
-            }
-            let ranged = |column: &Column<u64>, docs: &mut Vec<u32>, values: &mut Vec<Option<u64>>, keep: &dyn Fn(u64) -> bool| {
-                retain(column, docs, values, keep);
-            };
-            if let Some((column, range)) = &self.time {
-                ranged(column, &mut docs, &mut values, &|time| range.contains(&time));
-            }
-            if let Some((column, before)) = &self.before {
-                ranged(column, &mut docs, &mut values, &|sequence| sequence < *before);
-            }
-            if let Some((column, id)) = &self.id {
-                ranged(column, &mut docs, &mut values, &|bits| bits == *id);
-            }
-            if let Some((column, present)) = &self.files {
-                ranged(column, &mut docs, &mut values, &|file| present.contains(&file));
+    /// The records that match, in blocks, the last block first.
+    pub(super) fn each(&self, mut take: impl FnMut(&Docs)) {
+        let mut left = Left::new();
+        let blocks = self.max().div_ceil(BLOCK);
+        for block in (0..blocks).rev().filter(|_| !self.nothing) {
+            let from = block * BLOCK;
+            left.begin(from..from.saturating_add(BLOCK).min(self.max()));
+            if let Some(column) = &self.needed {
+                left.with_value(column);
             }
             for any in &self.tests {
-                match any.as_slice() {
-                    [(column, terms)] if !column.get_cardinality().is_multivalue() => {
-                        ranged(column, &mut docs, &mut values, &|ord| terms.accept(ord));
-                    }
-                    any => {
-                        docs.retain(|doc| any.iter().any(|(column, terms)| column.values_for_doc(*doc).any(|ord| terms.accept(ord))));
-                    }
+                if left.is_empty() {
+                    break;
                 }
+                left.any(any);
             }
-            if !docs.is_empty() && !take(&docs)? {
-                break;
+            for words in self.words.iter() {
+                left.retain(|doc| words.contains(doc));
             }
-            from = to;
+            if let Some(alive) = self.segment.reader.alive_bitset() {
+                left.retain(|doc| alive.is_alive(doc));
+            }
+            if let Some((column, present)) = &self.files {
+                left.retain(|doc| column.first(doc).is_some_and(|file| present.contains(&file)));
+            }
+            if !left.is_empty() {
+                take(&left.docs());
+            }
         }
-        Ok(())
     }
-}
-
-/// Keeps the records whose value is to be kept; those without a value go.
-fn retain(column: &Column<u64>, docs: &mut Vec<u32>, values: &mut Vec<Option<u64>>, keep: &dyn Fn(u64) -> bool) {
-    values.clear();
-    values.resize(docs.len(), None);
-    column.first_vals(docs, values);
-    let mut at = 0;
-    docs.retain(|_| {
-        at += 1;
-        values[at - 1].is_some_and(keep)
-    });
 }
 
 /// A run of letters and digits that is looked for in the index's words.

@@ -1,5 +1,6 @@
 //! What is made of the records that match: the newest of them, counts over time; `counts` has those by field.
 
+use super::block::{self, Docs, NONE, Scratch, first_values};
 use super::facts::{Facts, Field};
 use super::index::Number;
 use super::segment::Segment;
@@ -21,13 +22,17 @@ pub(super) trait Tally: Sized + Send {
     /// Gets ready for a segment.
     fn open(&self, segment: &Segment) -> io::Result<Self::Columns>;
     /// Takes records of the segment.
-    fn docs(&mut self, columns: &mut Self::Columns, docs: &[u32]);
+    fn docs(&mut self, columns: &mut Self::Columns, docs: &Docs);
     /// Leaves the segment.
     fn close(&mut self, columns: Self::Columns) -> io::Result<()>;
     /// Takes a record that is not in the index.
     fn record(&mut self, facts: &Facts, place: Place);
     /// Takes over what another has.
     fn merge(&mut self, other: Self);
+    /// A field without which a record says nothing here.
+    fn needed(&self) -> Option<Field> {
+        None
+    }
     /// Whether it needs no record with a number up to this.
     fn full(&self, _newest: u64) -> bool {
         false
@@ -64,14 +69,16 @@ pub(super) struct Places {
     sequences: Column<u64>,
     files: Column<u64>,
     offsets: Column<u64>,
-    values: Vec<Option<u64>>,
+    docs: Vec<u32>,
+    values: Vec<u64>,
+    scratch: Scratch,
 }
 
 impl Places {
     pub(super) fn of(segment: &Segment) -> io::Result<Self> {
         let number = |number| segment.number(number);
         let (sequences, files, offsets) = (number(Number::Sequence)?, number(Number::File)?, number(Number::Offset)?);
-        Ok(Self { sequences, files, offsets, values: Vec::new() })
+        Ok(Self { sequences, files, offsets, docs: Vec::new(), values: Vec::new(), scratch: Scratch::default() })
     }
 
     pub(super) fn sequence(&self, doc: u32) -> u64 {
@@ -90,12 +97,13 @@ impl Tally for Newest {
         Places::of(segment)
     }
 
-    fn docs(&mut self, columns: &mut Places, docs: &[u32]) {
-        let values = read(&columns.sequences, docs, &mut columns.values);
-        for (doc, sequence) in docs.iter().zip(values) {
-            let (files, offsets) = (&columns.files, &columns.offsets);
+    fn docs(&mut self, columns: &mut Places, docs: &Docs) {
+        let Places { sequences, files, offsets, docs: list, values, scratch } = columns;
+        list.clear();
+        docs.push_to(list);
+        for (doc, sequence) in list.iter().zip(first_values(sequences, docs, values, scratch)) {
             let place = || Place { file: files.first(*doc).unwrap_or_default(), offset: offsets.first(*doc).unwrap_or_default() };
-            self.push(sequence.unwrap_or_default(), place);
+            self.push(if *sequence == NONE { 0 } else { *sequence }, place);
         }
     }
 
@@ -118,14 +126,6 @@ impl Tally for Newest {
     }
 }
 
-/// The values of a column for some records.
-pub(super) fn read<'v>(column: &Column<u64>, docs: &[u32], values: &'v mut Vec<Option<u64>>) -> &'v [Option<u64>] {
-    values.clear();
-    values.resize(docs.len(), None);
-    column.first_vals(docs, values);
-    values
-}
-
 /// Records counted by the values of one field, over time.
 pub(super) struct Spread {
     field: Field,
@@ -135,7 +135,7 @@ pub(super) struct Spread {
     by_value: HashMap<String, Vec<u64>>,
     /// Only these values, where there are some.
     only: Vec<String>,
-    /// Times taken, by their number of bits.
+    /// Times taken, by their number of bits; of all values only.
     pub(super) took: [u64; 65],
 }
 
@@ -169,8 +169,9 @@ pub(super) struct SpreadColumns {
     /// Where the counts of a value begin; of nothing, none are kept.
     rows: Vec<Option<usize>>,
     counts: Vec<u64>,
-    time_values: Vec<Option<u64>>,
-    values: Vec<Option<u64>>,
+    time_values: Vec<u64>,
+    values: Vec<u64>,
+    scratch: Scratch,
 }
 
 impl Tally for Spread {
@@ -199,25 +200,33 @@ impl Tally for Spread {
         }
         let (times, took) = (segment.number(Number::Time)?, segment.number(Number::Took)?);
         let counts = vec![0; kept * self.buckets];
-        Ok(SpreadColumns { times, took, column, rows, counts, time_values: Vec::new(), values: Vec::new() })
+        let (time_values, values, scratch) = Default::default();
+        Ok(SpreadColumns { times, took, column, rows, counts, time_values, values, scratch })
     }
 
-    fn docs(&mut self, columns: &mut SpreadColumns, docs: &[u32]) {
-        let SpreadColumns { times, took, column, rows, counts, time_values, values } = columns;
-        for took in read(took, docs, values).iter().flatten() {
-            self.took[(u64::BITS - took.leading_zeros()) as usize] += 1;
+    fn docs(&mut self, columns: &mut SpreadColumns, docs: &Docs) {
+        let SpreadColumns { times, took, column, rows, counts, time_values, values, scratch } = columns;
+        if self.only.is_empty() {
+            block::each(took, docs, scratch, |took| self.took[(u64::BITS - took.leading_zeros()) as usize] += 1);
         }
-        let times = read(times, docs, time_values);
+        let times = first_values(times, docs, time_values, scratch);
         let none = rows.len() - 1;
         match column {
-            Some(column) => drop(read(column.ords(), docs, values)),
-            None => values.fill(None),
-        }
-        for (ord, time) in values.iter().zip(times) {
-            if let Some(row) = rows[ord.map_or(none, |ord| ord as usize)] {
-                counts[row + self.bucket(time.unwrap_or_default())] += 1;
+            Some(column) => drop(first_values(column.ords(), docs, values, scratch)),
+            None => {
+                values.clear();
+                values.resize(docs.len(), NONE);
             }
         }
+        for (ord, time) in values.iter().zip(times) {
+            if let Some(row) = rows[if *ord == NONE { none } else { *ord as usize }] {
+                counts[row + self.bucket(if *time == NONE { 0 } else { *time })] += 1;
+            }
+        }
+    }
+
+    fn needed(&self) -> Option<Field> {
+        (!self.only.is_empty()).then_some(self.field)
     }
 
     fn close(&mut self, columns: SpreadColumns) -> io::Result<()> {
@@ -238,7 +247,7 @@ impl Tally for Spread {
     }
 
     fn record(&mut self, facts: &Facts, _: Place) {
-        if let Some(took) = facts.took_micros() {
+        if let Some(took) = facts.took_micros().filter(|_| self.only.is_empty()) {
             self.took[(u64::BITS - took.leading_zeros()) as usize] += 1;
         }
         let value = facts.first(self.field);

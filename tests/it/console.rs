@@ -310,3 +310,31 @@ fn the_state_says_how_the_connections_to_backends_stand() {
         assert!(!app.contains("cannot be") && app.contains(&format!("{}: 1 connection, 1 idle", backend.address)), "{app}");
     });
 }
+
+#[test]
+fn the_state_says_how_many_wait_for_an_account_and_not_who() {
+    run(async {
+        let backend = Backend::start(|_| ok("the application")).await;
+        let site = open_site(backend.address, "").replace("[[site.map]]", "[site.account_requests]\n[[site.map]]");
+        let gate = Gate::start(&format!("{ADMIN}[inspection]\nmode = \"off\"\n{site}"));
+        let admin = gate.gateway().admin_address().unwrap();
+        let cookie = login(admin).await;
+        let queue = portcullis::identity::requests::RequestQueue::new(&gate.file("audit-state"));
+        let request = portcullis::identity::requests::AccountRequest {
+            id: "01HF7YAT000000000000000007".into(),
+            asked: "2026-01-01T00:00:00.000000Z".into(),
+            expires: "2999-01-01T00:00:00.000000Z".into(),
+            site: "app.test".into(),
+            user: "zoe".into(),
+            name: "Zoe".into(),
+            message: String::new(),
+            address: "192.0.2.1".into(),
+            hash: "$2y$05$nC6nErr9XZJuMJ57WyCob.EuZEjylDt2KaHfbfOtyb.EgL1I2jCVa".into(),
+        };
+        queue.add(&request, 9, 0).unwrap();
+        let page = state(admin, &cookie, "Account requests").await;
+        let card = page.split("Account requests").nth(1).unwrap();
+        assert!(card.contains("app.test</th><td class=\"number\">1</td>") && card.contains("portcullis auth requests"), "{card}");
+        assert!(!page.contains("zoe") && !page.contains("$2y$"), "{page}");
+    });
+}

@@ -27,7 +27,7 @@ pub(crate) struct Filter {
     /// The layer that decided: door, basic_auth, ntlm_block, rate_limit, inspection ...
     #[arg(long)]
     layer: Option<String>,
-    /// What was decided: allow, deny, challenge, redirect, mask, abort
+    /// What was decided: allow, deny, challenge, redirect, mask, answer, abort
     #[arg(long)]
     action: Option<String>,
     /// Why, the word in the record
