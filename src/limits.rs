@@ -295,7 +295,7 @@ pub const LOGIN_BACKOFF_MAX: Duration = Duration::from_secs(300);
 pub const RECORD_LIST_MAX: usize = 64;
 /// Bytes of one line of an audit file that a reader takes for a record; far above what the writer can make.
 pub const RECORD_LINE_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Bytes of text in one block of a compressed audit file: unpacking one to show a record takes about a millisecond.
+/// Bytes of text in one block of a compressed audit file: what must be unpacked to show one record.
 pub const CLOSED_BLOCK_BYTES: usize = 256 * 1024;
 /// Bytes of the file being written that are read for every question before the index takes them in: about 50 ms.
 pub const AUDIT_INDEX_TAIL_BYTES: u64 = 16 * 1024 * 1024;

@@ -137,12 +137,13 @@ fn prepare_after(path: &Path, previous: Option<&Shared>, change: impl FnOnce(&mu
         if policy.sites.iter().any(|s| s.certificate.is_some()) { tls::prepare(&policy.sites, now) } else { (None, Vec::new()) };
     sort(found, &mut mistakes);
     mistakes.extend(policy.pages.as_deref().and_then(page_mistake));
-    let receivers = ship::prepare(&policy, now).map_err(|found| mistakes.extend(found)).unwrap_or_default();
+    let (receivers, found) = ship::prepare(&policy, now);
+    sort(found, &mut mistakes);
     if let Err(found) = Upstreams::new(&policy) {
         mistakes.extend(found);
     }
-    match shared {
-        Some((shared, notes)) if mistakes.is_empty() => {
+    match (shared, receivers) {
+        (Some((shared, notes)), Some(receivers)) if mistakes.is_empty() => {
             warnings.extend(notes);
             Ok(Prepared { policy: Arc::new(policy), warnings, shared, tls, receivers })
         }

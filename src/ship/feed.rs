@@ -82,7 +82,9 @@ impl Feed {
             }
             batch.place = self.cursor.place();
             let Ok(record) = serde_json::from_slice::<Value>(&line) else { continue };
-            let Some(text) = self.form.of(&line, record.clone()) else { continue };
+            // As it stands, it is a copy of the line.
+            let value = if self.form == Form::Json { Value::Null } else { record.clone() };
+            let Some(text) = self.form.of(&line, value) else { continue };
             batch.bytes += text.len();
             batch.items.push(Item { severity: Severity::of(&record), record, text });
         }

@@ -34,11 +34,9 @@ pub struct Receiver {
     tls: Option<Connector>,
 }
 
-/// Reads the files of all receivers of a policy; `now` is in seconds since the Unix epoch.
-///
-/// # Errors
-/// Every mistake in them.
-pub fn prepare(policy: &Policy, now: i64) -> Result<Vec<Receiver>, Vec<Diagnostic>> {
+/// Reads the files of all receivers of a policy; `now` is in seconds since the Unix epoch. The receivers are `None` where at least one
+/// diagnostic is an error.
+pub fn prepare(policy: &Policy, now: i64) -> (Option<Vec<Receiver>>, Vec<Diagnostic>) {
     let (mut list, mut found) = (Vec::new(), Vec::new());
     for ship in &policy.audit.ship {
         let (tls, protocols): (_, &[&str]) = match &ship.to {
@@ -49,11 +47,16 @@ pub fn prepare(policy: &Policy, now: i64) -> Result<Vec<Receiver>, Vec<Diagnosti
             Destination::Http(to) => (to.tls.as_ref(), &["http/1.1"]),
         };
         match tls.map(|tls| connector(tls, protocols, &policy.path, now)).transpose() {
-            Ok(tls) => list.push(Receiver { ship: ship.clone(), tls }),
+            Ok(made) => {
+                let (tls, warnings) = made.unzip();
+                list.push(Receiver { ship: ship.clone(), tls });
+                found.extend(warnings.unwrap_or_default());
+            }
             Err(mistakes) => found.extend(mistakes),
         }
     }
-    if found.is_empty() { Ok(list) } else { Err(found) }
+    let is_usable = !found.iter().any(Diagnostic::is_error);
+    (is_usable.then_some(list), found)
 }
 
 /// The threads that ship; they end with this, each with its place saved.

@@ -1,9 +1,9 @@
 //! `portcullis audit export`: records in the forms of other systems, from where the last export stopped.
 
-use super::{End, POLL_INTERVAL, Place, Printer};
+use super::{End, Folders, POLL_INTERVAL, Place, Printer};
 use crate::audit::cursor::{self, Cursor};
 use crate::audit::export::Form;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Records written before the place is kept.
 const BATCH: u64 = 1000;
@@ -25,10 +25,10 @@ pub(crate) struct ExportCommand {
 }
 
 /// Writes what there is; false where there was nothing.
-pub(super) fn run(command: &ExportCommand, directory: &Path, to: &mut Printer) -> Result<bool, End> {
+pub(super) fn run(command: &ExportCommand, folders: &Folders, to: &mut Printer) -> Result<bool, End> {
     let form = command.form.ok_or_else(|| End::Usage("choose a form: --format json, ecs, ocsf, modsec-json or csv".into()))?;
     let place = command.cursor.as_deref().map(cursor::Place::load).transpose()?.flatten();
-    let mut cursor = Cursor::new(directory, place);
+    let mut cursor = Cursor::new(&folders.directory, place).with_spill(folders.spill.clone());
     if let Some(head) = form.head().filter(|_| place.is_none()) {
         writeln!(to.out, "{head}")?;
     }

@@ -113,18 +113,20 @@ pub(crate) struct Place {
 pub(super) struct Folders {
     directory: PathBuf,
     index: PathBuf,
+    /// Where records lie while the folder refuses them.
+    spill: Option<PathBuf>,
 }
 
 impl Place {
     fn folders(&self) -> Result<Folders, Vec<Diagnostic>> {
-        let (directory, index) = match &self.directory {
-            Some(directory) => (directory.clone(), crate::search::beside(directory)),
+        let (directory, index, spill) = match &self.directory {
+            Some(directory) => (directory.clone(), crate::search::beside(directory), None),
             None => {
                 let audit = crate::policy::load(&self.policy.path)?.0.audit;
-                (audit.directory, audit.index_directory)
+                (audit.directory, audit.index_directory, audit.spill_directory)
             }
         };
-        Ok(Folders { index: self.index.clone().unwrap_or(index), directory })
+        Ok(Folders { index: self.index.clone().unwrap_or(index), directory, spill })
     }
 }
 
@@ -229,7 +231,7 @@ impl AuditCommand {
             Self::Groups { filter, limit, .. } => count::groups(folders, &question(filter)?, *limit, to),
             Self::Index { rebuild, .. } => index::run(folders, *rebuild, to),
             Self::Verify(command) => verify::run(command, to),
-            Self::Export(command) => export::run(command, &folders.directory, to),
+            Self::Export(command) => export::run(command, folders, to),
         }
     }
 }

@@ -52,7 +52,7 @@ struct Line {
 
 /// What a command prints, and whether it found anything.
 fn printed(folder: &tempfile::TempDir, format: Format, act: impl FnOnce(&Folders, &mut Printer) -> Result<bool, End>) -> (String, bool) {
-    let folders = Folders { directory: folder.path().to_owned(), index: folder.path().join("index") };
+    let folders = Folders { directory: folder.path().to_owned(), index: folder.path().join("index"), spill: None };
     let mut out = Vec::new();
     let found = act(&folders, &mut Printer { format, colour: false, out: &mut out }).ok().unwrap();
     (String::from_utf8(out).unwrap(), found)

@@ -43,6 +43,10 @@ pub struct Rx {
 
 #[derive(Debug)]
 enum Engine {
+    /// `^$`
+    Empty,
+    /// `^.*$`
+    Anything,
     Linear(regex::bytes::Regex),
     Backtracking(Box<fancy_regex::Regex>),
 }
@@ -56,6 +60,8 @@ impl Rx {
     pub fn compile(argument: &str) -> Result<Self, String> {
         let translated = translate::translate(argument)?;
         let engine = match translated.needs_backtracking {
+            None if translated.pattern == "^$" => Engine::Empty,
+            None if translated.pattern == "^.*$" => Engine::Anything,
             None => regex::bytes::RegexBuilder::new(&translated.pattern)
                 .unicode(false)
                 .dot_matches_new_line(true)
@@ -94,13 +100,15 @@ impl Rx {
 
     /// Whether matching is linear in the value. A pattern for which it is not deserves a word at check time.
     pub fn is_linear(&self) -> bool {
-        matches!(self.engine, Engine::Linear(_))
+        !matches!(self.engine, Engine::Backtracking(_))
     }
 
     /// Looks for the pattern in a value; groups go to `captures`.
     pub fn matches(&self, value: &[u8], captures: Option<&mut Captures>) -> Matched {
         let Some(captures) = captures else {
             return match &self.engine {
+                Engine::Empty => Matched::from(value.is_empty()),
+                Engine::Anything => Matched::Yes,
                 Engine::Linear(regex) => Matched::from(regex.is_match(value)),
                 Engine::Backtracking(_) => self.find_at(value, 0).map_or_else(Matched::Error, |found| Matched::from(found.is_some())),
             };
@@ -151,6 +159,8 @@ impl Rx {
             return Ok(None);
         }
         match &self.engine {
+            Engine::Empty => Ok(value.is_empty().then_some(0..0)),
+            Engine::Anything => Ok((from == 0).then_some(0..value.len())),
             Engine::Linear(regex) => Ok(regex.find_at(value, from).map(|found| found.range())),
             Engine::Backtracking(regex) => {
                 bounded(value)?;
@@ -163,6 +173,9 @@ impl Rx {
     /// The first match at or behind `from`, as the places of its first ten groups.
     fn groups_at(&self, value: &[u8], from: usize) -> Result<Option<Vec<Option<Range<usize>>>>, String> {
         match &self.engine {
+            Engine::Empty | Engine::Anything => Ok(self.find_at(value, from)?.map(|whole| vec![Some(whole)])),
+            // Without groups the whole match is all there is.
+            Engine::Linear(regex) if regex.captures_len() == 1 => Ok(self.find_at(value, from)?.map(|whole| vec![Some(whole)])),
             Engine::Linear(regex) => {
                 // Most values do not match, and finding that out needs no places of groups.
                 if !regex.is_match_at(value, from) {
