@@ -251,7 +251,10 @@ impl Transaction {
         let holds = |number: i64| single.compare.is_none_or(|compare| compare.holds(number));
         let mut name = LatestName::Given(single.name.clone());
         let value = if target.counted {
-            let count = self.count(target).unwrap_or_else(|| self.pick(target).len()) as i64;
+            let count = match single.place {
+                Some(place) => self.state.tx.at(place).is_some().into(),
+                None => self.count(target).unwrap_or_else(|| self.pick(target).len()) as i64,
+            };
             if !holds(count) {
                 return false;
             }

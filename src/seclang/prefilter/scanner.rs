@@ -1,7 +1,7 @@
 //! Looks for the clauses of all operators in one pass over a value.
 //!
-//! Of each text the rarest three bytes are looked for in a bitmap that fits into the first-level cache; where they are found beside
-//! bytes that fit, the text itself is compared. Texts of two bytes are found in a table. Bytes are collected as marks, one for each
+//! Of each text the rarest four bytes are looked for in a bitmap that fits into the first-level cache, those of texts of three bytes in
+//! another; where they are found beside bytes that fit, the text itself is compared. Texts of two bytes are found in a table. Bytes are collected as marks, one for each
 //! kind of byte that the clauses tell apart. Letters count in any case, so that lower-casing a value changes nothing in the answer.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ const PAIRS_MAX: usize = 255;
 /// What a clause fulfils: words of slots, and bits of them.
 type Fulfils = Box<[(u32, u64)]>;
 
-/// Bits of the bitmap of three-byte keys.
+/// Bits of a bitmap of keys.
 const KEYS: usize = 1 << 16;
 
 /// Which kinds of bytes a value holds: the lower 96 bits are the scanner's own, the upper 32 the caller's.
@@ -54,7 +54,15 @@ pub(crate) struct Scanner {
     pairs: Box<[u8; 128 * 128]>,
     /// What the texts of two bytes fulfil, by their number.
     pair_fulfils: Vec<Fulfils>,
-    keys: Box<[u64; KEYS / 64]>,
+    threes: Keys,
+    fours: Keys,
+}
+
+/// Texts by keys of so many of their bytes.
+#[derive(Debug)]
+struct Keys {
+    length: usize,
+    bits: Box<[u64; KEYS / 64]>,
     /// For each key that is there the number of its bucket.
     numbers: Box<[u16]>,
     buckets: Vec<Bucket>,
@@ -99,11 +107,12 @@ impl Scanner {
         let folds = folds();
         let texts = texts(&chosen);
         let (pairs, pair_fulfils) = pairs(&texts, &folds);
-        let (keys, numbers, buckets) = buckets(&texts, &folds);
+        let threes = Keys::new(texts.iter().filter(|(text, _)| text.len() == 3), 3, &folds);
+        let fours = Keys::new(texts.iter().filter(|(text, _)| text.len() > 3), 4, &folds);
         let lengths = (0..LENGTHS).map(|length| bits(requirements, width, |one| one.shortest.min(LENGTHS - 1) <= length)).collect();
         let long = |(number, one): (usize, &Requirement)| (one.longest < usize::MAX).then_some((one.longest, number as u32));
         let endless = requirements.iter().enumerate().filter_map(long).collect();
-        Scanner { width, marks, folds, kinds, blank: blank.into(), lengths, endless, pairs, pair_fulfils, keys, numbers, buckets }
+        Scanner { width, marks, folds, kinds, blank: blank.into(), lengths, endless, pairs, pair_fulfils, threes, fours }
     }
 
     /// How many words of 64 operators an answer has.
@@ -147,16 +156,20 @@ impl Scanner {
 
     /// What the texts in the value fulfil goes to `slots`.
     fn pass(&self, value: &[u8], slots: &mut [u64]) {
-        let mut three = 0_u32;
+        let mut four = 0_u32;
         for (at, byte) in value.iter().enumerate() {
-            three = (three << 7 | u32::from(self.folds[usize::from(*byte)] & 127)) & 0x1F_FFFF;
-            let pair = self.pairs[three as usize & 0x3FFF];
+            four = (four << 7 | u32::from(self.folds[usize::from(*byte)] & 127)) & 0xFFF_FFFF;
+            let pair = self.pairs[four as usize & 0x3FFF];
             if pair != 0 {
                 self.found_pair(pair, slots);
             }
-            let key = key(three);
-            if self.keys[key / 64] >> (key % 64) & 1 == 1 {
-                self.found(key, value, at, slots);
+            let key = key(four);
+            if self.fours.bits[key / 64] >> (key % 64) & 1 == 1 {
+                self.found(&self.fours, key, (value, at), slots);
+            }
+            let key = self::key(four & 0x1F_FFFF);
+            if self.threes.bits[key / 64] >> (key % 64) & 1 == 1 {
+                self.found(&self.threes, key, (value, at), slots);
             }
         }
     }
@@ -168,20 +181,28 @@ impl Scanner {
 
     /// The bytes up to `at` have the key of some texts: compares these.
     #[inline(never)]
-    fn found(&self, key: usize, value: &[u8], at: usize, slots: &mut [u64]) {
-        let Some(bucket) = self.numbers.get(key).and_then(|number| self.buckets.get(usize::from(*number))) else { return };
+    fn found(&self, keys: &Keys, key: usize, (value, at): (&[u8], usize), slots: &mut [u64]) {
+        let Some(bucket) = keys.numbers.get(key).and_then(|number| keys.buckets.get(usize::from(*number))) else { return };
         let fold = |at: Option<usize>| at.and_then(|at| value.get(at)).map_or(0, |byte| self.folds[usize::from(*byte)] & 63);
-        if bucket.before >> fold(at.checked_sub(3)) & bucket.behind >> fold(Some(at + 1)) & 1 == 0 {
+        if bucket.before >> fold(at.checked_sub(keys.length)) & bucket.behind >> fold(Some(at + 1)) & 1 == 0 {
             return;
         }
         for literal in &bucket.literals {
             let end = at + 1 + literal.behind;
             let there = end.checked_sub(literal.text.len()).and_then(|start| value.get(start..end));
+            #[cfg(test)]
+            LOOKS.with(|looks| looks.set(looks.get() + literal.text.len()));
             if there.is_some_and(|there| there.iter().zip(&literal.text).all(|(byte, wanted)| byte.to_ascii_lowercase() == *wanted)) {
                 fulfil(slots, &literal.fulfils);
             }
         }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Bytes of texts that were compared, for the test of linear work.
+    pub(super) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 /// The clause with its bytes in both cases.
@@ -202,9 +223,9 @@ fn fulfil(slots: &mut [u64], fulfils: &[(u32, u64)]) {
     }
 }
 
-/// The place of three folded bytes in the bitmap.
-fn key(three: u32) -> usize {
-    (three.wrapping_mul(0x9E37_79B1) >> 16) as usize % KEYS
+/// The place of three or four folded bytes in a bitmap.
+fn key(bytes: u32) -> usize {
+    (bytes.wrapping_mul(0x9E37_79B1) >> 16) as usize % KEYS
 }
 
 fn bits(requirements: &[Requirement], width: usize, holds: impl Fn(&Requirement) -> bool) -> Box<[u64]> {
@@ -293,33 +314,31 @@ fn pairs(texts: &Texts<'_>, folds: &[u8; 256]) -> Pairs {
     (numbers, fulfils.into_iter().map(|fulfils| fulfils.into_iter().collect()).collect())
 }
 
-type Buckets = (Box<[u64; KEYS / 64]>, Box<[u16]>, Vec<Bucket>);
-
-/// The texts of three bytes and more, each under its rarest key.
-fn buckets(texts: &Texts<'_>, folds: &[u8; 256]) -> Buckets {
-    let mut filled = BTreeMap::<usize, (Bucket, Vec<Literal>)>::new();
-    let fold = |byte: &u8| usize::from(folds[usize::from(*byte)]);
-    // Anything may stand where a text ends with its key.
-    let bit = |byte: Option<&u8>| byte.map_or(u64::MAX, |byte| 1 << (fold(byte) & 63));
-    for (text, fulfils) in texts {
-        let windows = text.windows(3).enumerate();
-        let rarest = windows.min_by(|(_, a), (_, b)| three(a).total_cmp(&three(b)));
-        if let Some((start, [first, second, third])) = rarest {
-            let key = key((fold(first) << 14 | fold(second) << 7 | fold(third)) as u32);
-            let behind = text.len() - start - 3;
+impl Keys {
+    /// Each text under its rarest key.
+    fn new<'a>(texts: impl Iterator<Item = (&'a &'a [u8], &'a Fulfils)>, length: usize, folds: &[u8; 256]) -> Self {
+        let mut filled = BTreeMap::<usize, (Bucket, Vec<Literal>)>::new();
+        let fold = |byte: &u8| u32::from(folds[usize::from(*byte)]);
+        // Anything may stand where a text ends with its key.
+        let bit = |byte: Option<&u8>| byte.map_or(u64::MAX, |byte| 1 << (fold(byte) & 63));
+        for (text, fulfils) in texts {
+            let chance = |window: &[u8]| window.windows(3).map(three).fold(f64::MAX, f64::min);
+            let rarest = text.windows(length).enumerate().min_by(|(_, a), (_, b)| chance(a).total_cmp(&chance(b)));
+            let Some((start, window)) = rarest else { continue };
+            let key = key(window.iter().fold(0, |key, byte| key << 7 | fold(byte)));
             let (bucket, literals) = filled.entry(key).or_default();
             bucket.before |= bit(start.checked_sub(1).and_then(|before| text.get(before)));
-            bucket.behind |= bit(text.get(start + 3));
-            literals.push(Literal { text: (*text).into(), behind, fulfils: fulfils.clone() });
+            bucket.behind |= bit(text.get(start + length));
+            literals.push(Literal { text: (*text).into(), behind: text.len() - start - length, fulfils: fulfils.clone() });
         }
+        let mut bits = Box::new([0_u64; KEYS / 64]);
+        let mut numbers = vec![0; KEYS].into_boxed_slice();
+        for (number, key) in filled.keys().enumerate() {
+            bits[key / 64] |= 1 << (key % 64);
+            // There are as many keys as numbers.
+            numbers[*key] = number as u16;
+        }
+        let buckets = filled.into_values().map(|(bucket, literals)| Bucket { literals: literals.into(), ..bucket }).collect();
+        Keys { length, bits, numbers, buckets }
     }
-    let mut keys = Box::new([0_u64; KEYS / 64]);
-    let mut numbers = vec![0; KEYS].into_boxed_slice();
-    for (number, key) in filled.keys().enumerate() {
-        keys[key / 64] |= 1 << (key % 64);
-        // There are as many keys as numbers.
-        numbers[*key] = number as u16;
-    }
-    let buckets = filled.into_values().map(|(bucket, literals)| Bucket { literals: literals.into(), ..bucket }).collect();
-    (keys, numbers, buckets)
 }

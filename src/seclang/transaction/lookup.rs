@@ -31,7 +31,11 @@ impl Transaction {
     fn macro_value(&self, one: &Macro) -> Option<Bytes> {
         let Some(name) = &one.name else { return self.scalar(one.variable) };
         match one.variable {
-            V::Tx => self.state.tx.get(name.as_bytes()).cloned(),
+            // The captures have the first places.
+            V::Tx => match name.as_bytes() {
+                [digit @ b'0'..=b'9'] => self.state.tx.at(u32::from(digit - b'0')).cloned(),
+                name => self.state.tx.get(name).cloned(),
+            },
             V::Rule => self.rule_fact(name),
             variable => {
                 let mut found = None;
