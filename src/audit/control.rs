@@ -195,19 +195,17 @@ fn push_flood(out: &mut Vec<u8>, flood: &Flood) {
 }
 
 fn push_account(out: &mut Vec<u8>, decision: &AccountDecision) {
-    word(out, b",\"account\":{\"answer\":", decision.answer);
-    word(out, b",\"decided\":", &decision.decided);
-    if !decision.by.is_empty() {
-        word(out, b",\"by\":", cut(&decision.by));
-    }
-    word(out, b",\"user\":", cut(&decision.user));
+    word(out, b",\"user\":{\"name\":", cut(&decision.user));
     let mut separator: &[u8] = b",\"groups\":[";
     for group in decision.groups.iter().take(RECORD_LIST_MAX) {
         word(out, separator, cut(group));
         separator = b",";
     }
-    if !decision.groups.is_empty() {
-        out.push(b']');
+    out.extend_from_slice(if decision.groups.is_empty() { b"}" } else { b"]}" });
+    word(out, b",\"account\":{\"answer\":", decision.answer);
+    word(out, b",\"decided\":", &decision.decided);
+    if !decision.by.is_empty() {
+        word(out, b",\"by\":", cut(&decision.by));
     }
     out.push(b'}');
     word(out, b",\"site\":", cut(&decision.site));

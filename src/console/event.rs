@@ -39,7 +39,7 @@ fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
 
 /// What became of an account request.
 fn account(value: &Value) -> Markup {
-    let groups: Vec<_> = value["account"]["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let groups: Vec<_> = value["user"]["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
     let by = text(value, "/account/by");
     html! {
         article.card.wide {
@@ -47,7 +47,7 @@ fn account(value: &Value) -> Markup {
             dl {
                 (entry("Time (UTC)", &shown(&text(value, "/account/decided").replace('T', " ").replace('Z', ""))))
                 (entry("Site", &shown(text(value, "/site"))))
-                (entry("User", &shown(text(value, "/account/user"))))
+                (entry("User", &shown(text(value, "/user/name"))))
                 (entry("Groups", &shown(&groups.join(", "))))
                 (entry("By", &shown(if by.is_empty() { "nobody: its time was over" } else { by })))
             }

@@ -261,10 +261,6 @@ struct Account<'a> {
     answer: Cow<'a, str>,
     #[serde(borrow)]
     by: Cow<'a, str>,
-    #[serde(borrow)]
-    user: Cow<'a, str>,
-    #[serde(borrow)]
-    groups: Vec<Text<'a>>,
 }
 
 /// The facts of one record.
@@ -354,7 +350,6 @@ impl<'a> Facts<'a> {
         };
         match field {
             Field::User if self.user.name.is_empty() && !self.user.hash.is_empty() => some(&format!("#{}", self.user.hash)),
-            Field::User if self.user.name.is_empty() => some(&self.account.user),
             Field::User => some(&self.user.name),
             Field::Address => some(&self.source.ip),
             Field::Peer if self.source.peer_ip == self.source.ip => {}
@@ -438,14 +433,13 @@ impl<'a> Facts<'a> {
             &self.upstream.error,
             &self.account.answer,
             &self.account.by,
-            &self.account.user,
         ] {
             push(one);
         }
         if self.source.peer_ip != self.source.ip {
             push(&self.source.peer_ip);
         }
-        for one in self.user.groups.iter().chain(&self.account.groups).chain(&self.notes).chain(&self.integrated_auth_removed) {
+        for one in self.user.groups.iter().chain(&self.notes).chain(&self.integrated_auth_removed) {
             push(&one.0);
         }
         for (name, values) in &self.http.request.headers.0 {

@@ -66,4 +66,15 @@ impl Exclusion {
         self.targets.extend(compiled);
         Ok(())
     }
+
+    /// What is odd about variables that [`Exclusion::add_targets`] takes, one sentence, and what to write instead: a member of a JSON body
+    /// in the spelling of other engines.
+    pub fn remark(text: &str) -> Option<(String, String)> {
+        let mut sources = Sources::default();
+        let mut problems = Vec::new();
+        let texts = targets(&Text::whole(sources.add("", text.to_owned()), text), &mut problems);
+        problems.clear();
+        texts.iter().for_each(|one| Target::warn_of_prefix(one, &mut problems));
+        problems.into_iter().next().map(|problem| (problem.message, problem.help.unwrap_or_default()))
+    }
 }

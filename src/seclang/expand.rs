@@ -76,6 +76,19 @@ impl Template {
         (Template { parts }, unknown)
     }
 
+    /// Its macros, in order.
+    pub fn macros(&self) -> impl Iterator<Item = &Macro> {
+        self.parts.iter().filter_map(|part| if let Part::Macro(one) = part { Some(one) } else { None })
+    }
+
+    /// The macro that is all of it.
+    pub(crate) fn only_macro(&self) -> Option<&Macro> {
+        match self.parts.as_slice() {
+            [Part::Macro(one)] => Some(one),
+            _ => None,
+        }
+    }
+
     /// The text, where it has no macros.
     pub fn literal(&self) -> Option<&Bytes> {
         match self.parts.as_slice() {
@@ -96,7 +109,7 @@ impl Template {
             }
             _ => {}
         }
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(64);
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),

@@ -39,6 +39,7 @@ pub mod variable; // The variables of the manual.
 pub mod collections; // Persistent collections: the trait, and one in memory.
 pub mod diagnostic; // Mistakes in rule text, with carets.
 pub mod geo; // The trait for a database of addresses and countries.
+mod tx; // TX, its names numbered.
 pub mod value; // Values as ranges into buffers, tables of them.
 pub mod verdict; // Interventions, match records, engine errors.
 

@@ -10,9 +10,12 @@ use crate::limits;
 use crate::operator::{Need, Operator};
 use crate::target::Target;
 use crate::transform::Transformation;
+use crate::tx::Names;
 use crate::verdict::Phase;
 
-pub(crate) use plan::{Book, Chained, Column, Columns, EVERY, List, Plan, Way, book_of};
+pub(crate) use plan::{
+    Book, Chained, Column, Columns, EVERY, Head, List, Plan, PlannedRule, Quick, SetTx, Single, Stop, TxChange, View, Way, book_of,
+};
 
 /// All rules and options of one load.
 #[derive(Debug)]
@@ -216,6 +219,11 @@ impl RuleSet {
     /// All rules in the order they were loaded; a chain counts as one.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// The names of TX that the rules mention.
+    pub(crate) fn tx_names(&self) -> &Arc<Names> {
+        self.plan.names()
     }
 
     /// The options.

@@ -66,6 +66,16 @@ impl Table {
         self.insert(|| name.clone(), value, capacity)
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// All entries in no order.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
     /// Removes a name.
     pub fn remove(&mut self, name: &[u8]) {
         let Some((at, place)) = self.find(name) else { return };
@@ -91,12 +101,7 @@ impl Table {
 
     /// All entries, by lower-cased name.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.matching(|_| true)
-    }
-
-    /// Those entries whose names are wanted, by lower-cased name.
-    pub(crate) fn matching(&self, wanted: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = &Entry> {
-        let mut entries: Vec<&Entry> = self.entries.iter().filter(|entry| wanted(&entry.name)).collect();
+        let mut entries: Vec<&Entry> = self.entries.iter().collect();
         let lower = |byte: &u8| byte.to_ascii_lowercase();
         entries.sort_by(|a, b| a.name.iter().map(lower).cmp(b.name.iter().map(lower)));
         entries.into_iter()
@@ -187,7 +192,7 @@ impl Table {
 
 /// A hash that is the same for all cases of a name's letters. Its key differs from process to process, so that nobody can choose names
 /// that collide.
-fn hash(name: &[u8]) -> u32 {
+pub(crate) fn hash(name: &[u8]) -> u32 {
     static KEY: LazyLock<u64> = LazyLock::new(|| RandomState::new().hash_one(0) | 1);
     const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
     let mut state = *KEY ^ name.len() as u64;

@@ -297,3 +297,126 @@ fn hex_line(number: usize, line: &mut [u8; 18]) -> usize {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use crate::head::Value;
+    use crate::message::BodyError;
+    use crate::wire::{Limits, wire};
+    use http_body::Frame;
+    use http_body_util::StreamBody;
+    use std::future::poll_fn;
+    use std::sync::Arc;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    /// A body of pieces that does not know its length.
+    fn pieces(pieces: &[&[u8]]) -> Body {
+        let frames: Vec<Result<Frame<Bytes>, BodyError>> = pieces.iter().map(|p| Ok(Frame::data(Bytes::copy_from_slice(p)))).collect();
+        Body::boxed(StreamBody::new(futures_util::stream::iter(frames)))
+    }
+
+    fn response(status: u16, length: Option<&'static str>, body: Body) -> Response {
+        let mut response = Response::new(StatusCode::from_u16(status).unwrap());
+        response.headers.append(&DATE, Value::from_static("now"));
+        if let Some(length) = length {
+            response.headers.append(&CONTENT_LENGTH, Value::from_static(length));
+        }
+        response.body = body;
+        response
+    }
+
+    /// What a client is sent after this request, whether the answer was whole, and whether it is the connection's last.
+    async fn sent(request: &str, response: Response) -> (String, bool, bool) {
+        let (mut client, server) = tokio::io::duplex(1 << 20);
+        let own = Client::new(wire(server, Arc::new(Limits::default())));
+        client.write_all(request.as_bytes()).await.unwrap();
+        let arrived = poll_fn(|cx| own.lock().poll_head(cx)).await.unwrap();
+        let version = if arrived.version == crate::wire::Version::Http10 { Version::HTTP_10 } else { Version::HTTP_11 };
+        let mut answer = Answer::new(response, arrived.head.method() == b"HEAD", version, &own);
+        let whole = poll_fn(|cx| answer.poll(cx, &own)).await.is_ok();
+        let last = own.lock().is_last();
+        drop((answer, own));
+        let mut text = String::new();
+        client.read_to_string(&mut text).await.unwrap();
+        (text, whole, last)
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_framed_as_its_request_and_its_body_allow() {
+        const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        const HEAD: &str = "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+        const OLD: &str = "GET / HTTP/1.0\r\n\r\n";
+        const KEPT: &str = "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n";
+        const UNREAD: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n";
+        let ok = "HTTP/1.1 200 OK\r\ndate: now\r\n";
+        let cases: Vec<(&str, Response, String, bool)> = vec![
+            (GET, response(200, None, Body::full("four")), format!("{ok}content-length: 4\r\n\r\nfour"), false),
+            (GET, response(200, None, Body::empty()), format!("{ok}content-length: 0\r\n\r\n"), false),
+            (GET, response(200, Some("2"), pieces(&[b"o", b"k"])), format!("{ok}content-length: 2\r\n\r\nok"), false),
+            (
+                GET,
+                response(200, None, pieces(&[b"four", b"", b"seventeen letters"])),
+                format!("{ok}transfer-encoding: chunked\r\n\r\n4\r\nfour\r\n11\r\nseventeen letters\r\n0\r\n\r\n"),
+                false,
+            ),
+            (OLD, response(200, None, pieces(&[b"ok"])), "HTTP/1.0 200 OK\r\ndate: now\r\nconnection: close\r\n\r\nok".into(), true),
+            (KEPT, response(200, None, pieces(&[b"ok"])), "HTTP/1.0 200 OK\r\ndate: now\r\nconnection: close\r\n\r\nok".into(), true),
+            (
+                KEPT,
+                response(200, None, Body::full("ok")),
+                "HTTP/1.0 200 OK\r\ndate: now\r\ncontent-length: 2\r\nconnection: keep-alive\r\n\r\nok".into(),
+                false,
+            ),
+            (HEAD, response(200, Some("99"), Body::empty()), format!("{ok}content-length: 99\r\n\r\n"), false),
+            (GET, response(204, Some("0"), Body::empty()), "HTTP/1.1 204 No Content\r\ndate: now\r\n\r\n".into(), false),
+            (
+                GET,
+                response(304, Some("99"), Body::empty()),
+                "HTTP/1.1 304 Not Modified\r\ndate: now\r\ncontent-length: 99\r\n\r\n".into(),
+                false,
+            ),
+            (UNREAD, response(413, None, Body::empty()), String::new(), true),
+        ];
+        for (request, response, expected, ends) in cases {
+            let (text, whole, last) = sent(request, response).await;
+            let expected = match request {
+                UNREAD => "HTTP/1.1 413 Payload Too Large\r\ndate: now\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".to_owned(),
+                _ => expected,
+            };
+            assert_eq!((text, whole, last), (expected, true, ends), "{request}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_byte_goes_out_beyond_the_length_and_less_is_no_whole_answer() {
+        let get = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let (text, whole, _) = sent(get, response(200, Some("3"), pieces(&[b"fo", b"urteen"]))).await;
+        assert!(whole && text.ends_with("\r\n\r\nfou"), "{text}");
+        let (text, whole, _) = sent(get, response(200, Some("5"), pieces(&[b"four"]))).await;
+        assert!(!whole && text.ends_with("\r\n\r\nfour"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn pieces_of_every_size_arrive_in_order() {
+        let sizes = [1, 4096, 4097, 70_000, 3, 200_000, 1, 1, 100_000];
+        let parts: Vec<Vec<u8>> = sizes.iter().enumerate().map(|(i, size)| vec![b'a' + i as u8; *size]).collect();
+        let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        for (length, chunked) in [(None, true), (Some("378199"), false)] {
+            let (text, whole, _) = sent("GET / HTTP/1.1\r\nHost: a\r\n\r\n", response(200, length, pieces(&parts))).await;
+            let (_, body) = text.split_once("\r\n\r\n").unwrap();
+            let mut expected = Vec::new();
+            for part in &parts {
+                match chunked {
+                    true => expected.extend([format!("{:X}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat()),
+                    false => expected.extend_from_slice(part),
+                }
+            }
+            if chunked {
+                expected.extend_from_slice(b"0\r\n\r\n");
+            }
+            assert!(whole && body.as_bytes() == expected, "{} bytes", body.len());
+        }
+    }
+}

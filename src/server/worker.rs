@@ -154,7 +154,8 @@ impl Worker {
             }
             match config {
                 None if tls => {}
-                None => http1::serve(stream, Arc::new(peer), worker).await,
+                // Boxed, so that a connection has the memory of what it is and not of what it could have been.
+                None => Box::pin(http1::serve(stream, Arc::new(peer), worker)).await,
                 Some(config) => worker.secure(stream, peer, config, handshake_timeout).await,
             }
             drop::<Place>(place);
@@ -162,13 +163,17 @@ impl Worker {
     }
 
     async fn secure(self: Arc<Self>, stream: TcpStream, mut peer: Peer, tls: Arc<ServerTls>, limit: Duration) {
-        let failure = match tokio::time::timeout(limit, tls.accept(stream)).await {
+        let shaken = Box::pin(tokio::time::timeout(limit, tls.accept(stream))).await;
+        let failure = match shaken {
             Ok(Ok(stream)) => {
                 let agreed = session(stream.get_ref().1);
                 let second = agreed.protocol == Some("h2");
                 peer.tls = Some(agreed);
                 let peer = Arc::new(peer);
-                return if second { http2::serve(stream, peer, self).await } else { http1::serve(stream, peer, self).await };
+                return match second {
+                    true => Box::pin(http2::serve(stream, peer, self)).await,
+                    false => Box::pin(http1::serve(stream, peer, self)).await,
+                };
             }
             Ok(Err(HandshakeError::UnknownName(_))) => "unknown_server_name",
             Ok(Err(HandshakeError::Failed(_))) => "tls_handshake_failed",

@@ -227,7 +227,10 @@ impl<S: AsyncRead + Unpin> Wire<S> {
     pub fn discard(&mut self) -> bool {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let mut dropped = 0;
-        while !self.is_body_read() && !(self.expects_continue && self.buffer.is_empty()) && dropped < DISCARDED_BYTES_MAX {
+        while !self.is_body_read() && dropped < DISCARDED_BYTES_MAX {
+            if self.expects_continue && self.buffer.is_empty() {
+                break;
+            }
             match self.poll_framed(&mut cx) {
                 Poll::Ready(Some(Ok(data))) => dropped += data.len(),
                 Poll::Ready(Some(Err(_))) => return false,

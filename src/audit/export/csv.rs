@@ -50,6 +50,8 @@ pub(super) fn record(record: &Value) -> String {
             _ if pointer == "/flood/count" => {
                 row.push_str(&record["gap"]["count"].as_u64().map_or_else(String::new, |count| count.to_string()))
             }
+            // So does the answer to an account request where others have their reason.
+            _ if pointer == "/decision/reason" => cell(text(record, "/account/answer"), &mut row),
             _ => {}
         }
         row.push(',');

@@ -4,7 +4,7 @@ use super::{is_traffic, message, number, target, text, without_nothing};
 use serde_json::{Value, json};
 
 /// Fields of ours that the schema has no place for.
-const OWN: [&str; 14] = [
+const OWN: [&str; 15] = [
     "event",
     "authentication",
     "decision",
@@ -17,6 +17,7 @@ const OWN: [&str; 14] = [
     "notes",
     "gap",
     "flood",
+    "account",
     "trail",
     "chain",
 ];
@@ -30,11 +31,14 @@ pub(super) fn record(mut record: Value) -> Value {
         String::new()
     };
     let category = match text(&record, "/decision/layer") {
+        _ if record["account"].is_object() => json!(["iam"]),
         _ if !is_traffic(&record) => json!(["configuration"]),
         "basic_auth" => json!(["web", "authentication"]),
         _ => json!(["web"]),
     };
-    let kinds = if !is_traffic(&record) {
+    let kinds = if text(&record, "/account/answer") == "approved" {
+        json!(["user", "creation"])
+    } else if !is_traffic(&record) {
         json!(["info"])
     } else if is_denied {
         json!(["access", "denied"])
@@ -63,7 +67,7 @@ pub(super) fn record(mut record: Value) -> Value {
             "sequence": record["event"]["sequence"],
             "outcome": record["event"]["outcome"],
             "action": record["decision"]["action"],
-            "reason": record["decision"]["reason"],
+            "reason": if record["account"].is_object() { &record["account"]["answer"] } else { &record["decision"]["reason"] },
             "duration": number(&record, "/timing/total_us").map(|micros| micros * 1000),
         },
         "observer": { "vendor": "Portcullis", "product": "Portcullis", "type": "gateway", "version": env!("CARGO_PKG_VERSION") },

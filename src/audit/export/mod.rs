@@ -91,6 +91,11 @@ fn target(record: &Value) -> String {
 
 /// One line for people.
 fn message(record: &Value) -> String {
+    if record["account"].is_object() {
+        let by = text(record, "/account/by");
+        let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+        return format!("account request {}{by}: {}", text(record, "/account/answer"), text(record, "/user/name"));
+    }
     if !is_traffic(record) {
         return format!("audit trail: {}", text(record, "/event/kind"));
     }
@@ -144,6 +149,26 @@ mod tests {
                 ("/portcullis/event/kind", "\"request\""),
             ],
         );
+    }
+
+    #[test]
+    fn an_answer_to_an_account_request_says_who_and_what_in_every_form() {
+        let lines = |form| exported(form).into_iter().filter(|line| line.contains("approved")).collect::<Vec<_>>();
+        let one = |form| serde_json::from_str::<Value>(&lines(form)[0]).unwrap();
+        check(
+            &one(Form::Ecs),
+            &[
+                ("/event/category", "[\"iam\"]"),
+                ("/event/type", "[\"user\",\"creation\"]"),
+                ("/event/reason", "\"approved\""),
+                ("/user/name", "\"carol\""),
+                ("/portcullis/account/by", "\"root\""),
+                ("/message", "\"account request approved by root: carol\""),
+            ],
+        );
+        check(&one(Form::Ocsf), &[("/unmapped/account/answer", "\"approved\""), ("/unmapped/user/name", "\"carol\"")]);
+        let row = lines(Form::Csv).remove(0);
+        assert!(row.contains(",account,01HF7YAT000000000000000007,success,,,approved,") && row.contains(",carol,"), "{row}");
     }
 
     #[test]

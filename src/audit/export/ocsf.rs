@@ -77,6 +77,8 @@ pub(super) fn record(record: &Value) -> Value {
             "rules": record["rules"],
             "gap": record["gap"],
             "flood": record["flood"],
+            "account": record["account"],
+            "user": if record["account"].is_object() { &record["user"] } else { &Value::Null },
             "trail": record["trail"],
             "chain": record["chain"],
         },

@@ -107,12 +107,12 @@ pub(super) fn story(value: &Value, colour: bool, out: &mut dyn Write) -> io::Res
 /// What became of an account request.
 fn account(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "account {}  {}", text(value, "/event/id"), text(value, "/account/answer"))?;
-    let groups = words(&value["account"]["groups"]);
+    let groups = words(&value["user"]["groups"]);
     for (name, what) in [
         ("time", text(value, "/account/decided").into_owned()),
         ("sequence", value["event"]["sequence"].to_string()),
         ("site", text(value, "/site").into_owned()),
-        ("user", text(value, "/account/user").into_owned()),
+        ("user", text(value, "/user/name").into_owned()),
         ("groups", groups),
         ("by", text(value, "/account/by").into_owned()),
     ] {

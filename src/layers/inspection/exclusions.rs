@@ -2,7 +2,7 @@
 
 use crate::audit::Record;
 use crate::diagnostic::Diagnostic;
-use crate::policy::{Exclusion, Map, Policy, RuleChoice};
+use crate::policy::{Exclusion, Map, Marked, Policy, RuleChoice};
 use seclang::diagnostic::closest;
 use seclang::exclusion::Choice;
 use seclang::ruleset::RuleSet;
@@ -68,6 +68,10 @@ pub(super) fn warnings<'a>(policy: &Policy, sets: impl Iterator<Item = (&'a [usi
         let theirs = sets.iter().filter(|(wanted, _)| users.iter().any(|m| m.inspection.rule_sets == *wanted));
         let theirs: Vec<&RuleSet> = theirs.map(|(_, rules)| *rules).collect();
         found.extend(without_rules(exclusion, &theirs));
+        let remark = |target: &Marked<String>| {
+            seclang::exclusion::Exclusion::remark(&target.value).map(|(message, help)| target.warning(message, help))
+        };
+        found.extend(exclusion.targets.iter().filter_map(remark));
         if let Some(path) = exclusion
             .path
             .as_ref()

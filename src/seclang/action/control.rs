@@ -1,5 +1,7 @@
 //! `ctl:`: changes to the engine for the rest of one transaction.
 
+use std::sync::Arc;
+
 use crate::diagnostic::Problem;
 use crate::syntax::ast::Which;
 use crate::syntax::parser::ids;
@@ -24,7 +26,7 @@ pub struct Selection {
     /// What was written.
     pub pattern: RulePattern,
     /// Indexes of the rules it covers, ascending.
-    pub rules: Vec<u32>,
+    pub rules: Arc<[u32]>,
 }
 
 /// A `ctl` action.
@@ -51,7 +53,7 @@ pub enum Control {
     /// `ruleRemoveById`, `ByTag`, `ByMsg`
     RemoveRules(Selection),
     /// `ruleRemoveTargetById`, `ByTag`, `ByMsg`; no target means all of them.
-    RemoveTargets(Selection, Vec<Target>),
+    RemoveTargets(Selection, Arc<[Target]>),
     /// Understood, without effect here.
     Inert,
 }
@@ -135,7 +137,7 @@ pub(super) fn parse(text: &Text, problems: &mut Vec<Problem>) -> Option<Control>
 
 fn removal(which: Which, problems: &mut Vec<Problem>) -> Option<Control> {
     let (pattern, _) = RulePattern::compile(&which, problems)?;
-    Some(Control::RemoveRules(Selection { pattern, rules: Vec::new() }))
+    Some(Control::RemoveRules(Selection { pattern, rules: Arc::default() }))
 }
 
 fn target_removal(value: &Text, which: impl Fn(Text, &mut Vec<Problem>) -> Which, problems: &mut Vec<Problem>) -> Option<Control> {
@@ -149,7 +151,7 @@ fn target_removal(value: &Text, which: impl Fn(Text, &mut Vec<Problem>) -> Which
     let (pattern, _) = RulePattern::compile(&which, problems)?;
     let list = targets(&value.slice(semicolon + 1, string.len()), problems);
     let list = list.iter().filter_map(|text| Target::compile(text, problems)).collect();
-    Some(Control::RemoveTargets(Selection { pattern, rules: Vec::new() }, list))
+    Some(Control::RemoveTargets(Selection { pattern, rules: Arc::default() }, list))
 }
 
 fn switch(value: &Text, partly: &str, problems: &mut Vec<Problem>) -> Option<Switch> {

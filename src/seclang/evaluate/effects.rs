@@ -6,39 +6,87 @@ use super::Run;
 use crate::action::{Assignment, Control, Effect, SetVariable, Switch};
 use crate::collections::{Change, Collections};
 use crate::limits;
-use crate::ruleset::Link;
+use crate::ruleset::{Link, Quick, SetTx, TxChange};
 use crate::transaction::{Mode, OpenRecord, Transaction};
+use crate::tx::decimal;
 use crate::value::integer;
 use crate::variable::Variable;
 use crate::verdict::Cause;
 
 impl Transaction {
     /// Runs the effects of a link once, for one match.
-    pub(super) fn apply_effects(&mut self, run: &mut Run<'_>, link: &Link, collections: &mut dyn Collections) {
-        for effect in &link.effects {
-            match effect {
-                Effect::SetVariable(set) => self.set_variable(run, set),
-                Effect::ExpireVariable(set) => self.expire_variable(run, set),
-                Effect::DeprecateVariable(set, amount, seconds) => self.deprecate_variable(run, set, *amount, *seconds),
-                Effect::SetEnvironment(name, value) => {
-                    let (name, value) = (self.expand(name), self.expand(value));
-                    if !self.state.env.set(&name, value, limits::COLLECTION_VARIABLES_MAX) {
-                        self.full(run, Variable::Env);
+    pub(super) fn apply_effects(&mut self, run: &mut Run<'_>, number: usize, link: &Link, collections: &mut dyn Collections) {
+        let Some(planned) = run.planned.and_then(|rule| rule.links.get(number)) else {
+            link.effects.iter().for_each(|effect| self.apply_effect(run, effect, collections));
+            return;
+        };
+        for quick in &planned.effects {
+            match quick {
+                Quick::SetTx(set) => self.set_tx(run, set),
+                Quick::Other(index) => {
+                    if let Some(effect) = link.effects.get(*index as usize) {
+                        self.apply_effect(run, effect, collections);
                     }
                 }
-                Effect::OpenCollection(collection, key) => {
-                    let key = self.expand(key);
-                    self.open_collection(run, *collection, key, collections);
+            }
+        }
+    }
+
+    /// `setvar` of a variable of TX by its place: what [`Self::set_variable`] does, without looking names up.
+    fn set_tx(&mut self, run: &mut Run<'_>, set: &SetTx) {
+        let tx = &self.state.tx;
+        let number = |place: u32| tx.at(place).map_or(0, |value| integer(value));
+        let value = match &set.change {
+            TxChange::Set(value) => value.clone(),
+            TxChange::Copy(from) => {
+                let value = tx.at(*from).cloned().unwrap_or_default();
+                let kept = value.len().min(limits::EXPANSION_BYTES_MAX);
+                if kept < value.len() {
+                    self.error(Cause::Limit, Some(run.rule.id), "an expansion of macros was cut at its limit");
                 }
-                Effect::Control(control) => self.control(control),
-                Effect::Sanitise(kind, name) => {
-                    if self.state.sanitised.len() < limits::MATCHES_MAX {
-                        let name = match (name.is_empty(), &self.state.matched) {
-                            (true, Some((matched, _))) => matched.clone(),
-                            _ => Bytes::copy_from_slice(name.as_bytes()),
-                        };
-                        self.state.sanitised.push((kind.clone(), name));
-                    }
+                value.slice(..kept)
+            }
+            TxChange::Add(_) | TxChange::AddOther(..) => {
+                let points = match set.change {
+                    TxChange::Add(points) => points,
+                    TxChange::AddOther(from, true) => number(from).saturating_neg(),
+                    TxChange::AddOther(from, false) => number(from),
+                    TxChange::Set(_) | TxChange::Copy(_) => 0,
+                };
+                if set.is_score {
+                    run.score = run.score.saturating_add(points);
+                }
+                decimal(number(set.place).saturating_add(points).max(0))
+            }
+        };
+        if !self.state.tx.set_at(set.place, set.odd.as_ref(), value, limits::COLLECTION_VARIABLES_MAX) {
+            self.full(run, Variable::Tx);
+        }
+    }
+
+    fn apply_effect(&mut self, run: &mut Run<'_>, effect: &Effect, collections: &mut dyn Collections) {
+        match effect {
+            Effect::SetVariable(set) => self.set_variable(run, set),
+            Effect::ExpireVariable(set) => self.expire_variable(run, set),
+            Effect::DeprecateVariable(set, amount, seconds) => self.deprecate_variable(run, set, *amount, *seconds),
+            Effect::SetEnvironment(name, value) => {
+                let (name, value) = (self.expand(name), self.expand(value));
+                if !self.state.env.set(&name, value, limits::COLLECTION_VARIABLES_MAX) {
+                    self.full(run, Variable::Env);
+                }
+            }
+            Effect::OpenCollection(collection, key) => {
+                let key = self.expand(key);
+                self.open_collection(run, *collection, key, collections);
+            }
+            Effect::Control(control) => self.control(control),
+            Effect::Sanitise(kind, name) => {
+                if self.state.sanitised.len() < limits::MATCHES_MAX {
+                    let name = match (name.is_empty(), self.matched_name()) {
+                        (true, Some(matched)) => matched,
+                        _ => Bytes::copy_from_slice(name.as_bytes()),
+                    };
+                    self.state.sanitised.push((kind.clone(), name));
                 }
             }
         }
@@ -56,7 +104,7 @@ impl Transaction {
             run.score = run.score.saturating_add(*points);
         }
         let table = match set.collection {
-            Variable::Tx => &mut self.state.tx,
+            Variable::Tx => return self.change_tx(run, change),
             Variable::Env => &mut self.state.env,
             collection => match self.state.open.get_mut(&collection) {
                 Some(record) if record.changes.len() < limits::COLLECTION_VARIABLES_MAX => {
@@ -75,7 +123,7 @@ impl Transaction {
             Change::Set(name, value) => table.set_shared(&name, value, limits::COLLECTION_VARIABLES_MAX),
             Change::Add(name, difference) => {
                 let before = table.get(&name).map_or(0, |value| integer(value));
-                table.set_shared(&name, before.saturating_add(difference).max(0).to_string().into(), limits::COLLECTION_VARIABLES_MAX)
+                table.set_shared(&name, decimal(before.saturating_add(difference).max(0)), limits::COLLECTION_VARIABLES_MAX)
             }
             Change::Remove(name) => {
                 table.remove(&name);
@@ -85,6 +133,25 @@ impl Transaction {
         };
         if !stored {
             self.full(run, set.collection);
+        }
+    }
+
+    fn change_tx(&mut self, run: &Run<'_>, change: Change) {
+        let tx = &mut self.state.tx;
+        let stored = match change {
+            Change::Set(name, value) => tx.set(&name, value, limits::COLLECTION_VARIABLES_MAX),
+            Change::Add(name, difference) => {
+                let before = tx.get(&name).map_or(0, |value| integer(value));
+                tx.set(&name, decimal(before.saturating_add(difference).max(0)), limits::COLLECTION_VARIABLES_MAX)
+            }
+            Change::Remove(name) => {
+                tx.remove(&name);
+                true
+            }
+            Change::ExpireAfter(..) => true,
+        };
+        if !stored {
+            self.full(run, Variable::Tx);
         }
     }
 
@@ -170,19 +237,14 @@ impl Transaction {
             Control::RequestBodyLimit(bytes) => self.request.body_limit = *bytes,
             Control::ResponseBodyLimit(bytes) => self.response.body_limit = *bytes,
             Control::RemoveRules(selection) => {
-                for index in &selection.rules {
+                for index in selection.rules.iter() {
                     if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
                         *word |= 1 << (index % 64);
                     }
                 }
             }
             Control::RemoveTargets(selection, targets) => {
-                for index in &selection.rules {
-                    let removed = self.state.removed_targets.entry(*index).or_default();
-                    if removed.len() < limits::COLLECTION_VARIABLES_MAX {
-                        removed.extend(targets.iter().cloned());
-                    }
-                }
+                self.lose_targets(&selection.rules, targets);
             }
             Control::Inert => {}
         }

@@ -11,10 +11,9 @@ use crate::collections::Collections;
 use crate::limits;
 use crate::operator::{Captures, Matched, Need, Operator, Rx};
 use crate::ruleset::{Check, Link, Test};
-use crate::transaction::Transaction;
+use crate::transaction::{Latest, LatestName, Transaction, full_name};
 use crate::transform::Transformation;
 use crate::value::Entry;
-use crate::variable::Variable;
 use crate::verdict::{Cause, Phase};
 
 /// A value a rule looks at, and its full name.
@@ -27,9 +26,9 @@ impl Transaction {
     /// Runs a link over all its values; true where any matched. In the last link each match is a match of the rule.
     pub(super) fn link(&mut self, run: &mut Run<'_>, number: usize, link: &Link, last: bool, collections: &mut dyn Collections) -> bool {
         let Some(test) = &link.test else {
-            self.apply_effects(run, link, collections);
+            self.apply_effects(run, number, link, collections);
             if last {
-                self.complete(run, Bytes::new(), Bytes::new(), None);
+                self.complete(run, false, None);
             }
             return true;
         };
@@ -45,10 +44,10 @@ impl Transaction {
                     Some(Answer::Yes(captured)) => captured,
                 };
                 matched = true;
-                self.remember(&seen.name, &value);
-                self.apply_effects(run, link, collections);
+                self.remember(run, LatestName::Given(seen.name.clone()), value);
+                self.apply_effects(run, number, link, collections);
                 if last {
-                    self.complete(run, seen.name.clone(), value, captured);
+                    self.complete(run, true, captured);
                     if self.intervention.is_some() && run.rule.phase != Phase::Logging {
                         return true;
                     }
@@ -58,17 +57,21 @@ impl Transaction {
         matched
     }
 
-    pub(super) fn remember(&mut self, name: &Bytes, value: &Bytes) {
-        self.state.matched = Some((name.clone(), value.clone()));
-        if self.state.matched_vars.len() < limits::MATCHED_VARS_MAX {
-            self.state.matched_vars.push((name.clone(), value.clone()));
+    pub(super) fn remember(&mut self, run: &Run<'_>, name: LatestName, value: Bytes) {
+        self.state.matched = Some(Latest { name, value });
+        let asked = run.planned.is_none_or(|rule| rule.asks_matched_vars);
+        if asked
+            && let (Some(name), Some(Latest { value, .. })) = (self.matched_name(), &self.state.matched)
+            && self.state.matched_vars.len() < limits::MATCHED_VARS_MAX
+        {
+            self.state.matched_vars.push((name, value.clone()));
         }
     }
 
     /// The values of a link in the order of its targets, exclusions left out.
     fn values(&mut self, run: &Run<'_>, number: usize, link: &Link) -> Vec<Seen> {
         // A `ctl` speaks of the rule, which is the first link, as `SecRuleUpdateTargetById` does.
-        let removed = if number == 0 { self.state.removed_targets.get(&run.index).cloned().unwrap_or_default() } else { Vec::new() };
+        let removed = if number == 0 { self.lost_targets(run.index) } else { Vec::new() };
         let mut values = Vec::new();
         for target in &link.targets {
             let mut entries = self.pick(target);
@@ -134,7 +137,7 @@ impl Transaction {
             Matched::Error(reason) => {
                 self.error(Cause::Operator, Some(run.rule.id), reason);
                 let one = Bytes::from_static(b"1");
-                let _ = self.state.tx.set(b"MSC_PCRE_LIMITS_EXCEEDED", one, usize::MAX);
+                let _ = self.state.tx.set(&Bytes::from_static(b"MSC_PCRE_LIMITS_EXCEEDED"), one, usize::MAX);
                 return Some(Answer::No);
             }
             Matched::Yes => true,
@@ -193,18 +196,22 @@ impl Transaction {
         Ok(pattern)
     }
 
-    /// Puts captures into TX:0 to TX:9 and takes out those of earlier rules behind them.
-    fn capture(&mut self, captures: &Captures) -> Option<Bytes> {
-        const NAMES: [&[u8]; 10] = [b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"];
-        for (index, name) in NAMES.iter().enumerate() {
-            match captures.get(index) {
+    /// Puts captures into TX:0 to TX:9, which have the first places, and takes out those of earlier rules behind them.
+    pub(super) fn capture(&mut self, captures: &Captures) -> Option<Bytes> {
+        let mut first = None;
+        for place in 0..10_u32 {
+            match captures.get(place as usize) {
                 Some(value) => {
-                    let _ = self.state.tx.set_shared(&Bytes::from_static(name), Bytes::copy_from_slice(value), usize::MAX);
+                    let value = Bytes::copy_from_slice(value);
+                    if place == 0 {
+                        first = Some(value.clone());
+                    }
+                    let _ = self.state.tx.set_at(place, None, value, usize::MAX);
                 }
-                None => self.state.tx.remove(name),
+                None => self.state.tx.remove_at(place),
             }
         }
-        captures.get(0).map(Bytes::copy_from_slice)
+        first
     }
 }
 
@@ -250,11 +257,4 @@ fn apply(transformation: Transformation, value: &Bytes) -> Option<Bytes> {
         Cow::Owned(changed) if changed == value.as_ref() => None,
         Cow::Owned(changed) => Some(Bytes::from(changed)),
     }
-}
-
-pub(super) fn full_name(variable: Variable, name: &Bytes) -> Bytes {
-    if variable.is_collection() {
-        return Bytes::from([variable.name().as_bytes(), b":", name].concat());
-    }
-    Bytes::from_static(variable.name().as_bytes())
 }

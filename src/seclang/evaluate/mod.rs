@@ -13,7 +13,7 @@ use bytes::Bytes;
 use crate::action::Allow;
 use crate::collections::{Change, Collections};
 use crate::limits;
-use crate::ruleset::{Rule, RuleSet, Step};
+use crate::ruleset::{PlannedRule, Rule, RuleSet, Step};
 use crate::transaction::{Evaluator, Mode, Transaction};
 use crate::verdict::{Cause, Intervention, Phase};
 
@@ -140,13 +140,18 @@ impl Transaction {
     /// Runs all links; true where the last one matched.
     fn rule(&mut self, rule: &Rule, index: u32, collections: &mut dyn Collections) -> bool {
         self.state.matched_vars.clear();
-        let mut run = Run { rule, index, records: 0, score: 0 };
+        let mut run = Run { rule, index, planned: None, records: 0, score: 0 };
         let last = rule.links.len().saturating_sub(1);
         rule.links.iter().enumerate().all(|(number, link)| self.link(&mut run, number, link, number == last, collections))
     }
 
     fn is_removed(&self, index: u32) -> bool {
         self.state.removed.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+    }
+
+    /// Whether targets of a rule were taken out.
+    fn loses_targets(&self, index: u32) -> bool {
+        self.state.losing_targets.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
 
     /// Whether an `allow` reaches the phase.
@@ -170,6 +175,8 @@ impl Transaction {
 struct Run<'a> {
     rule: &'a Rule,
     index: u32,
+    /// Its plan, where it is followed.
+    planned: Option<&'a PlannedRule>,
     /// Match records it has written.
     records: usize,
     /// Points it added to anomaly scores and no record shows yet.

@@ -3,47 +3,53 @@
 use bytes::Bytes;
 
 use super::Run;
-use super::link::{Answer, full_name};
+use super::link::Answer;
 use crate::collections::Collections;
-use crate::limits;
-use crate::operator::Matched;
-use crate::ruleset::{Book, Check, Columns, Link, Rule, RuleSet, Step, Test, Way, book_of};
+use crate::operator::{Captures, Matched, Need};
+use crate::ruleset::{Book, Check, Columns, Head, Link, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
 use crate::target::{Selector, Target};
-use crate::transaction::{Sight, Transaction};
-use crate::variable::Variable;
+use crate::transaction::{Latest, LatestName, Sight, Sighted, Transaction};
+use crate::tx::decimal;
+use crate::value::integer;
 use crate::verdict::Phase;
 
 impl Transaction {
-    /// Runs the rules of a phase in their order.
+    /// Runs the rules of a phase in their order. Most are ruled out by the first question of their program's stop.
     pub(super) fn run_planned(&mut self, rules: &RuleSet, phase: Phase, collections: &mut dyn Collections) {
-        let steps = rules.phases.get(phase.index()).map_or(&[][..], Vec::as_slice);
-        if steps.is_empty() {
+        let program = rules.plan.program(phase);
+        if program.is_empty() {
             return;
         }
         let book = &rules.plan.books[book_of(phase)];
         let mut sight = self.sight.take().unwrap_or_else(Sight::reused);
         sight.begin(book_of(phase), book, self.head);
-        let mut skip = 0_usize;
         let mut at = 0;
-        while let Some(step) = steps.get(at) {
-            let here = at;
+        while let Some(stop) = program.get(at) {
             at += 1;
-            let Step::Rule(index) = step else { continue };
-            if skip > 0 {
-                skip -= 1;
+            if self.is_removed(stop.rule) {
                 continue;
             }
-            let Some(rule) = rules.rules.get(*index as usize) else { continue };
-            if self.is_removed(*index) {
-                continue;
-            }
-            self.state.current_rule = Some(*index);
-            let mut planned = Planned { book, sight: &mut sight, ways: rules.plan.ways(*index) };
-            if self.planned_rule(rule, *index, &mut planned, collections) {
-                skip = rule.skip;
-                if rule.skip_after.is_some() {
-                    at = rules.plan.jump(phase, here);
+            match self.ask(stop, book, &mut sight) {
+                First::No => {
+                    if self.fuel == 0
+                        && let Some(rule) = rules.rules.get(stop.rule as usize)
+                        && !self.goes_on(rule)
+                    {
+                        break;
+                    }
+                    continue;
                 }
+                First::Jump => {
+                    at = stop.next as usize;
+                    continue;
+                }
+                First::Open => {}
+            }
+            let (Some(rule), Some(planned)) = (rules.rules.get(stop.rule as usize), rules.plan.rule(stop.rule)) else { continue };
+            self.state.current_rule = Some(stop.rule);
+            let mut plan = Planned { book, sight: &mut sight, rule: planned };
+            if self.planned_rule(rule, stop.rule, &mut plan, collections) {
+                at = stop.next as usize;
             }
             if !self.goes_on(rule) {
                 break;
@@ -52,20 +58,53 @@ impl Transaction {
         self.sight = Some(sight);
     }
 
+    /// The first question of a rule.
+    fn ask(&mut self, stop: &Stop, book: &Book, sight: &mut Sight) -> First {
+        match &stop.head {
+            Head::View(view, bit) => {
+                let answer = sight.may_match(self, book, *view, *bit);
+                if sight.work > 0 {
+                    let work = std::mem::take(&mut sight.work);
+                    self.burn(work);
+                }
+                if answer == Sighted::No { First::No } else { First::Open }
+            }
+            Head::Tx(place, compare) => match self.state.tx.at(*place) {
+                Some(value) if compare.holds(integer(value)) => {
+                    let spelled = self.state.tx.is_spelled_as_numbered(*place);
+                    if !stop.quiet || !spelled || self.loses_targets(stop.rule) {
+                        return First::Open;
+                    }
+                    self.state.matched = Some(Latest { name: LatestName::Tx(*place), value: value.clone() });
+                    First::Jump
+                }
+                _ => First::No,
+            },
+            Head::TxCount(place, compare) if !self.loses_targets(stop.rule) => {
+                if compare.holds(self.state.tx.at(*place).is_some().into()) {
+                    First::Open
+                } else {
+                    First::No
+                }
+            }
+            Head::TxCount(..) | Head::Other => First::Open,
+        }
+    }
+
     /// Runs all links; true where the last one matched.
     fn planned_rule(&mut self, rule: &Rule, index: u32, planned: &mut Planned<'_>, collections: &mut dyn Collections) -> bool {
         self.state.matched_vars.clear();
-        let mut run = Run { rule, index, records: 0, score: 0 };
+        let mut run = Run { rule, index, planned: Some(planned.rule), records: 0, score: 0 };
         let last = rule.links.len().saturating_sub(1);
-        for (number, link) in rule.links.iter().enumerate() {
-            let matched = match (planned.ways.get(number), &link.test) {
-                (Some(Way::Columns(columns)), Some(test)) => {
+        for ((number, link), plan) in rule.links.iter().enumerate().zip(&planned.rule.links) {
+            let matched = match (&plan.way, &link.test) {
+                (Way::Columns(columns), Some(test)) => {
                     let place = Place { number, link, test, last: number == last };
-                    self.columns(&mut run, &place, columns, planned, collections)
+                    self.columns(&mut run, &place, columns, (planned.book, &mut *planned.sight), collections)
                 }
-                (Some(Way::Single(name)), Some(test)) if number > 0 || !self.state.removed_targets.contains_key(&index) => {
+                (Way::Single(single), Some(test)) if number > 0 || !self.loses_targets(index) => {
                     let place = Place { number, link, test, last: number == last };
-                    self.single(&mut run, &place, name, collections)
+                    self.single(&mut run, &place, single, collections)
                 }
                 _ => self.link(&mut run, number, link, number == last, collections),
             };
@@ -82,37 +121,25 @@ impl Transaction {
         run: &mut Run<'_>,
         place: &Place<'_>,
         columns: &Columns,
-        planned: &mut Planned<'_>,
+        (book, sight): (&Book, &mut Sight),
         collections: &mut dyn Collections,
     ) -> bool {
-        let (book, sight) = (planned.book, &mut *planned.sight);
-        let mut may_match = columns.bit.is_none();
-        let mut values = 0;
-        for unit in &columns.watched {
-            let Some(answer) = sight.may_match(self, book, *unit, columns.bit.unwrap_or(0)) else {
-                return self.link(run, place.number, place.link, place.last, collections);
-            };
-            may_match |= answer;
-        }
-        for unit in columns.targets.iter().flatten() {
-            values += sight.count(book, *unit) as usize;
-        }
+        let answer = sight.may_match(self, book, columns.view, columns.bit);
         let work = std::mem::take(&mut sight.work);
         if work > 0 {
             self.burn(work);
         }
-        if values > limits::VALUES_PER_RULE_MAX {
-            return self.link(run, place.number, place.link, place.last, collections);
-        }
-        if !may_match {
-            return false;
+        match answer {
+            Sighted::No => return false,
+            Sighted::Unknown => return self.link(run, place.number, place.link, place.last, collections),
+            Sighted::Maybe => {}
         }
         // As the plain evaluator has it: what a `ctl` takes out counts from the next rule on, and speaks of the first link.
-        let removed = if place.number == 0 { self.state.removed_targets.get(&run.index).cloned().unwrap_or_default() } else { Vec::new() };
+        let loses = place.number == 0 && self.loses_targets(run.index);
+        let removed = if loses { self.lost_targets(run.index) } else { Vec::new() };
         let mut matched = false;
-        self.burn(values);
         for (target, units) in place.link.targets.iter().zip(&columns.targets) {
-            for unit in units {
+            for unit in units.iter().filter(|unit| sight.values(book, **unit) > 0) {
                 let column = book.units.get(*unit as usize).map_or(u32::MAX, |unit| unit.column);
                 let picked = Sight::is_picked(book, *unit);
                 let sought = Sought { target, unit: *unit, column, picked, bit: columns.bit, removed: &removed };
@@ -137,16 +164,16 @@ impl Transaction {
     ) -> Outcome {
         let mut matched = false;
         if place.link.multi_match {
-            let mut wanted = vec![false; sight.count(book, sought.unit) as usize];
+            let mut wanted = vec![false; sight.values(book, sought.unit) as usize];
             for unit in path(book, sought.unit) {
-                for (index, _) in sight.candidates(book, unit, sought.bit) {
-                    wanted[index as usize] = true;
+                for (at, ..) in sight.candidates(book, unit, sought.bit) {
+                    wanted[at as usize] = true;
                 }
             }
             let wanted = (0_u32..).zip(wanted).filter(|(_, wanted)| *wanted);
-            for (index, _) in wanted {
-                for text in stages(book, sight, sought.unit, index) {
-                    if sought.bit.is_some_and(|bit| !sight.text_may_match(book, text, bit)) {
+            for (at, _) in wanted {
+                for (index, text) in stages(book, sight, sought.unit, at) {
+                    if sought.bit.is_some_and(|bit| !sight.text_may_match(text, bit)) {
                         continue;
                     }
                     match self.text(run, place, sought, (book, sight), (index, text), collections) {
@@ -157,7 +184,7 @@ impl Transaction {
                 }
             }
         } else {
-            for (index, text) in sight.candidates(book, sought.unit, sought.bit) {
+            for (_, index, text) in sight.candidates(book, sought.unit, sought.bit) {
                 match self.text(run, place, sought, (book, sight), (index, text), collections) {
                     Outcome::None => {}
                     Outcome::Matched => matched = true,
@@ -186,53 +213,81 @@ impl Transaction {
         }
         // Most answers are no: that is found out without keeping anything.
         let value = sight.bytes(self, book, text);
-        if let (Check::Operator(operator), None) = (&test.check, &test.argument) {
-            let length = value.len();
-            let answer = operator.matches(value, None, None);
-            if matches!((answer, test.negated), (Matched::No, false) | (Matched::Yes, true)) {
+        let length = value.len();
+        let mut captures = link.capture.then(Captures::default);
+        let answer = match (&test.check, &test.argument) {
+            (Check::Operator(operator), None) if operator.needs() == Need::None => operator.matches(value, None, captures.as_mut()),
+            _ => Matched::Error(String::new()),
+        };
+        let (value, captured) = match answer {
+            // Not by this way: what is wrong is said by the other.
+            Matched::Error(_) => {
+                let value = sight.kept(self, book, text);
+                match self.test(run, link, test, &value) {
+                    None => return Outcome::Over(false),
+                    Some(Answer::No) => return Outcome::None,
+                    Some(Answer::Yes(captured)) => (value, captured),
+                }
+            }
+            answer if (answer == Matched::Yes) == test.negated => {
                 return if self.burn(length) { Outcome::None } else { Outcome::Over(false) };
             }
-        }
-        let value = sight.kept(self, book, text);
-        let captured = match self.test(run, link, test, &value) {
-            None => return Outcome::Over(false),
-            Some(Answer::No) => return Outcome::None,
-            Some(Answer::Yes(captured)) => captured,
+            _ => {
+                if !self.burn(length) {
+                    return Outcome::Over(false);
+                }
+                let value = sight.kept(self, book, text);
+                (value, captures.filter(|captures| !captures.is_empty()).and_then(|captures| self.capture(&captures)))
+            }
         };
-        let name =
-            sight.entry(self, book, sought.column, index).map(|(name, _)| full_name(sought.target.variable, name)).unwrap_or_default();
-        self.matched(run, place, (name, value, captured), collections)
+        let name = sight.entry(self, book, sought.column, index).map(|(name, _)| name.clone()).unwrap_or_default();
+        self.matched(run, place, (LatestName::Of(sought.target.variable, name), value, captured), collections)
     }
 
     /// A link with a count, a variable of TX or a scalar that rules change.
-    fn single(&mut self, run: &mut Run<'_>, place: &Place<'_>, name: &Bytes, collections: &mut dyn Collections) -> bool {
+    fn single(&mut self, run: &mut Run<'_>, place: &Place<'_>, single: &Single, collections: &mut dyn Collections) -> bool {
         let Place { link, test, .. } = *place;
         let Some(target) = link.targets.first() else { return false };
-        let (spelled, value) = if target.counted {
-            let mut digits = Digits::default();
-            let count = digits.write(self.count(target).unwrap_or_else(|| self.pick(target).len()));
-            if is_no(test, count) {
+        let holds = |number: i64| single.compare.is_none_or(|compare| compare.holds(number));
+        let mut name = LatestName::Given(single.name.clone());
+        let value = if target.counted {
+            let count = match single.place {
+                Some(place) => self.state.tx.at(place).is_some().into(),
+                None => self.count(target).unwrap_or_else(|| self.pick(target).len()) as i64,
+            };
+            if !holds(count) {
                 return false;
             }
-            (None, short_number(count))
-        } else if let (Variable::Tx, Some(Selector::Name(sought))) = (target.variable, &target.selector) {
-            match self.state.tx.entry(sought) {
-                Some(entry) if !is_no(test, &entry.value) => {
-                    (Some(&entry.name).filter(|own| ***own != **sought).cloned(), entry.value.clone())
+            decimal(count)
+        } else if let Some(at) = single.place {
+            match self.state.tx.at(at) {
+                Some(value) if holds(integer(value)) => {
+                    if let Some(own) =
+                        self.state.tx.spelled(at).filter(|_| !single.is_numbered || !self.state.tx.is_spelled_as_numbered(at))
+                    {
+                        name = LatestName::Of(target.variable, own.clone());
+                    }
+                    value.clone()
                 }
                 _ => return false,
             }
         } else {
             match self.scalar(target.variable) {
-                Some(value) if !is_no(test, &value) => (None, value),
+                Some(value) if holds(integer(&value)) => value,
                 _ => return false,
             }
         };
-        let captured = match self.test(run, link, test, &value) {
-            None | Some(Answer::No) => return false,
-            Some(Answer::Yes(captured)) => captured,
+        let captured = if single.compare.is_some() {
+            if !self.burn(value.len()) {
+                return false;
+            }
+            None
+        } else {
+            match self.test(run, link, test, &value) {
+                None | Some(Answer::No) => return false,
+                Some(Answer::Yes(captured)) => captured,
+            }
         };
-        let name = spelled.map_or_else(|| name.clone(), |own| full_name(target.variable, &own));
         self.matched(run, place, (name, value, captured), collections);
         true
     }
@@ -242,13 +297,13 @@ impl Transaction {
         &mut self,
         run: &mut Run<'_>,
         place: &Place<'_>,
-        (name, value, captured): (Bytes, Bytes, Option<Bytes>),
+        (name, value, captured): (LatestName, Bytes, Option<Bytes>),
         collections: &mut dyn Collections,
     ) -> Outcome {
-        self.remember(&name, &value);
-        self.apply_effects(run, place.link, collections);
+        self.remember(run, name, value);
+        self.apply_effects(run, place.number, place.link, collections);
         if place.last {
-            self.complete(run, name, value, captured);
+            self.complete(run, true, captured);
             if self.intervention.is_some() && run.rule.phase != Phase::Logging {
                 return Outcome::Over(true);
             }
@@ -261,7 +316,17 @@ impl Transaction {
 struct Planned<'a> {
     book: &'a Book,
     sight: &'a mut Sight,
-    ways: &'a [Way],
+    rule: &'a PlannedRule,
+}
+
+/// What the first question of a rule leads to.
+enum First {
+    /// To nothing: the rule does not match.
+    No,
+    /// The rule has matched, and nothing comes of it but a jump.
+    Jump,
+    /// To the rule itself.
+    Open,
 }
 
 /// A link at its place in the chain.
@@ -294,56 +359,24 @@ fn excluded(link: &Link, sought: &Sought<'_>, name: &[u8]) -> bool {
     link.excluded.iter().chain(sought.removed).any(|one| one.excludes(sought.target.variable, name))
 }
 
-/// Whether an operator with a fixed argument says no, so that nothing needs to be kept.
-fn is_no(test: &Test, value: &[u8]) -> bool {
-    let (Check::Operator(operator), None) = (&test.check, &test.argument) else { return false };
-    matches!((operator.matches(value, None, None), test.negated), (Matched::No, false) | (Matched::Yes, true))
-}
-
 /// A unit and those that its chain passes through, up to the column itself.
 fn path(book: &Book, unit: u32) -> impl Iterator<Item = u32> {
     let parent = |unit: &u32| book.units.get(*unit as usize)?.step.as_ref().map(|step| step.parent);
     std::iter::successors(Some(unit), parent)
 }
 
-/// The texts of a value that `multiMatch` looks at: every one that differs from the one before, or whose transformation always counts.
-fn stages(book: &Book, sight: &Sight, unit: u32, index: u32) -> Vec<u32> {
+/// The texts of a value that `multiMatch` looks at, with the value's place: every one that differs from the one before, or whose
+/// transformation always counts.
+fn stages(book: &Book, sight: &Sight, unit: u32, at: u32) -> Vec<(u32, u32)> {
     let mut units: Vec<u32> = path(book, unit).collect();
     units.reverse();
     let mut texts = Vec::with_capacity(units.len());
     for unit in units {
         let step = book.units.get(unit as usize).and_then(|unit| unit.step.as_ref());
-        let text = sight.text(book, unit, index);
+        let Some(text) = sight.text(book, unit, at) else { continue };
         if texts.last() != Some(&text) || step.is_some_and(|step| step.transformation.always_counts()) {
             texts.push(text);
         }
     }
     texts
-}
-
-/// Counts are mostly small.
-fn short_number(digits: &[u8]) -> Bytes {
-    match digits {
-        b"0" => Bytes::from_static(b"0"),
-        b"1" => Bytes::from_static(b"1"),
-        _ => Bytes::copy_from_slice(digits),
-    }
-}
-
-/// A number in digits, without allocation.
-#[derive(Default)]
-struct Digits([u8; 20]);
-
-impl Digits {
-    fn write(&mut self, mut number: usize) -> &[u8] {
-        let mut at = self.0.len();
-        loop {
-            at -= 1;
-            self.0[at] = b'0' + (number % 10) as u8;
-            number /= 10;
-            if number == 0 {
-                return &self.0[at..];
-            }
-        }
-    }
 }

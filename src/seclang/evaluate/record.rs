@@ -13,8 +13,8 @@ use crate::transaction::{Mode, Transaction};
 use crate::verdict::{Disruption, Effect, Intervention, Match, Phase};
 
 impl Transaction {
-    /// Called for each match of the last link.
-    pub(super) fn complete(&mut self, run: &mut Run<'_>, variable: Bytes, value: Bytes, matched: Option<Bytes>) {
+    /// Called for each match of the last link, which is the latest one where a value has matched.
+    pub(super) fn complete(&mut self, run: &mut Run<'_>, has_value: bool, matched: Option<Bytes>) {
         let rule = run.rule;
         if let Some(severity) = rule.severity {
             self.state.highest_severity = Some(self.state.highest_severity.map_or(severity, |highest| highest.min(severity)));
@@ -32,6 +32,9 @@ impl Transaction {
         let message = rule.message.as_ref().map(|template| self.expand_for_record(template)).unwrap_or_default();
         let data = rule.data.as_ref().map(|template| self.expand_for_record(template)).unwrap_or_default();
         let tags = self.tags(rule);
+        let latest = self.state.matched.as_ref().filter(|_| has_value);
+        let value = latest.map(|latest| latest.value.clone()).unwrap_or_default();
+        let variable = latest.and_then(|_| self.matched_name()).unwrap_or_default();
         self.matches.push(Match {
             rule_id: rule.id,
             phase: rule.phase,

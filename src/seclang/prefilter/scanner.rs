@@ -1,8 +1,8 @@
 //! Looks for the clauses of all operators in one pass over a value.
 //!
-//! Of each text the rarest three bytes are looked for in a bitmap that fits into the first-level cache; where they are found, the text
-//! itself is compared. Texts of two bytes have numbers, which are collected without a comparison. Bytes are collected as marks, one for
-//! each kind of byte that the clauses tell apart.
+//! Of each text the rarest four bytes are looked for in a bitmap that fits into the first-level cache, those of texts of three bytes in
+//! another; where they are found beside bytes that fit, the text itself is compared. Texts of two bytes are found in a table. Bytes are collected as marks, one for each
+//! kind of byte that the clauses tell apart. Letters count in any case, so that lower-casing a value changes nothing in the answer.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,10 @@ const LENGTHS: usize = 64;
 /// Texts of two bytes that have a number of their own; zero is none, and those that are left share the last.
 const PAIRS_MAX: usize = 255;
 
-/// Bits of the bitmap of three-byte keys.
+/// What a clause fulfils: words of slots, and bits of them.
+type Fulfils = Box<[(u32, u64)]>;
+
+/// Bits of a bitmap of keys.
 const KEYS: usize = 1 << 16;
 
 /// Which kinds of bytes a value holds: the lower 96 bits are the scanner's own, the upper 32 the caller's.
@@ -39,8 +42,8 @@ pub(crate) struct Scanner {
     marks: Box<[Marks; 256]>,
     /// For each byte its number among 128 in keys.
     folds: Box<[u8; 256]>,
-    /// Slots and words that the bytes of a kind fulfil.
-    kinds: Vec<Box<[u64]>>,
+    /// What the bytes of a kind fulfil.
+    kinds: Vec<Fulfils>,
     /// Slots that are fulfilled without anything: those that an operator does not use.
     blank: Box<[u64]>,
     /// Operators that match values of at least that length.
@@ -50,11 +53,28 @@ pub(crate) struct Scanner {
     /// For two folded bytes the number of their text.
     pairs: Box<[u8; 128 * 128]>,
     /// What the texts of two bytes fulfil, by their number.
-    pair_fulfils: Vec<Box<[(u32, u64)]>>,
-    keys: Box<[u64; KEYS / 64]>,
-    /// For each word of `keys` the number of bits before it: with those below a bit the index into `buckets`.
-    ranks: Vec<u32>,
-    buckets: Vec<Box<[Literal]>>,
+    pair_fulfils: Vec<Fulfils>,
+    threes: Keys,
+    fours: Keys,
+}
+
+/// Texts by keys of so many of their bytes.
+#[derive(Debug)]
+struct Keys {
+    length: usize,
+    bits: Box<[u64; KEYS / 64]>,
+    /// For each key that is there the number of its bucket.
+    numbers: Box<[u16]>,
+    buckets: Vec<Bucket>,
+}
+
+/// The texts of one key.
+#[derive(Debug, Default)]
+struct Bucket {
+    /// Bytes that may stand before and behind the key, by the lower six bits of their numbers.
+    before: u64,
+    behind: u64,
+    literals: Box<[Literal]>,
 }
 
 /// A text, found by a key of it.
@@ -64,17 +84,17 @@ struct Literal {
     /// How many bytes of the text stand behind the key.
     behind: usize,
     /// Slots and words that it fulfils.
-    fulfils: Box<[(u32, u64)]>,
+    fulfils: Fulfils,
 }
 
 impl Scanner {
     /// Prepares the search. `caller` gives up to 32 marks of the caller's for a byte.
     pub(crate) fn new(requirements: &[Requirement], caller: impl Fn(u8) -> u32) -> Self {
         let width = requirements.len().div_ceil(64).max(1);
-        let mut chosen: Vec<(usize, &Clause)> = Vec::new();
+        let mut chosen: Vec<(usize, Clause)> = Vec::new();
         let mut blank = vec![u64::MAX; SLOTS * width];
         for (operator, requirement) in requirements.iter().enumerate() {
-            let clauses = by_chance(requirement.clauses.iter().collect(), CHANCE_MAX, SLOTS);
+            let clauses = by_chance(requirement.clauses.iter().map(in_any_case).collect(), CHANCE_MAX, SLOTS);
             for (slot, clause) in clauses.into_iter().enumerate() {
                 let place = slot * width + operator / 64;
                 if let Some(word) = blank.get_mut(place) {
@@ -87,11 +107,12 @@ impl Scanner {
         let folds = folds();
         let texts = texts(&chosen);
         let (pairs, pair_fulfils) = pairs(&texts, &folds);
-        let (keys, ranks, buckets) = buckets(&texts, &folds);
+        let threes = Keys::new(texts.iter().filter(|(text, _)| text.len() == 3), 3, &folds);
+        let fours = Keys::new(texts.iter().filter(|(text, _)| text.len() > 3), 4, &folds);
         let lengths = (0..LENGTHS).map(|length| bits(requirements, width, |one| one.shortest.min(LENGTHS - 1) <= length)).collect();
         let long = |(number, one): (usize, &Requirement)| (one.longest < usize::MAX).then_some((one.longest, number as u32));
         let endless = requirements.iter().enumerate().filter_map(long).collect();
-        Scanner { width, marks, folds, kinds, blank: blank.into(), lengths, endless, pairs, pair_fulfils, keys, ranks, buckets }
+        Scanner { width, marks, folds, kinds, blank: blank.into(), lengths, endless, pairs, pair_fulfils, threes, fours }
     }
 
     /// How many words of 64 operators an answer has.
@@ -103,13 +124,13 @@ impl Scanner {
     pub(crate) fn scan(&self, value: &[u8], scratch: &mut Vec<u64>, out: &mut Vec<u64>) -> Marks {
         scratch.clear();
         scratch.extend_from_slice(&self.blank);
-        let marks = self.pass(value, scratch);
-        let mut left = marks & ((1 << KINDS_MAX) - 1);
-        while left != 0 {
-            let kind = left.trailing_zeros() as usize;
-            left &= left - 1;
-            if let Some(row) = self.kinds.get(kind) {
-                scratch.iter_mut().zip(row.iter()).for_each(|(word, more)| *word |= more);
+        self.pass(value, scratch);
+        let marks = self.marks(value);
+        for (base, half) in [(0, marks as u64), (64, (marks >> 64) as u64 & ((1 << (KINDS_MAX - 64)) - 1))] {
+            let mut left = half;
+            while left != 0 {
+                fulfil(scratch, self.kinds.get(base + left.trailing_zeros() as usize).map_or(&[][..], |kind| kind));
+                left &= left - 1;
             }
         }
         let start = out.len();
@@ -128,47 +149,70 @@ impl Scanner {
         marks
     }
 
-    /// The marks of the value's bytes; the slots that its texts fulfil go to `slots`.
-    fn pass(&self, value: &[u8], slots: &mut [u64]) -> Marks {
-        let mut marks = 0;
-        let mut pairs = [0_u64; 4];
-        let (mut before, mut last) = (0_usize, 0_usize);
+    /// The marks of the value's bytes.
+    pub(crate) fn marks(&self, value: &[u8]) -> Marks {
+        value.iter().fold(0, |marks, byte| marks | self.marks[usize::from(*byte)])
+    }
+
+    /// What the texts in the value fulfil goes to `slots`.
+    fn pass(&self, value: &[u8], slots: &mut [u64]) {
+        let mut four = 0_u32;
         for (at, byte) in value.iter().enumerate() {
-            let fold = usize::from(self.folds[usize::from(*byte)] & 127);
-            marks |= self.marks[usize::from(*byte)];
-            let pair = self.pairs[last << 7 | fold];
-            pairs[usize::from(pair >> 6)] |= 1 << (pair & 63);
-            let key = key(before, last, fold);
-            if self.keys[key / 64] >> (key % 64) & 1 == 1 {
-                self.found(key, value, at, slots);
+            four = (four << 7 | u32::from(self.folds[usize::from(*byte)] & 127)) & 0xFFF_FFFF;
+            let pair = self.pairs[four as usize & 0x3FFF];
+            if pair != 0 {
+                self.found_pair(pair, slots);
             }
-            (before, last) = (last, fold);
-        }
-        pairs[0] &= !1;
-        for (index, word) in pairs.into_iter().enumerate() {
-            let mut left = word;
-            while left != 0 {
-                let number = index * 64 + left.trailing_zeros() as usize;
-                left &= left - 1;
-                fulfil(slots, self.pair_fulfils.get(number).map_or(&[][..], |fulfils| fulfils));
+            let key = key(four);
+            if self.fours.bits[key / 64] >> (key % 64) & 1 == 1 {
+                self.found(&self.fours, key, (value, at), slots);
+            }
+            let key = self::key(four & 0x1F_FFFF);
+            if self.threes.bits[key / 64] >> (key % 64) & 1 == 1 {
+                self.found(&self.threes, key, (value, at), slots);
             }
         }
-        marks
+    }
+
+    #[inline(never)]
+    fn found_pair(&self, pair: u8, slots: &mut [u64]) {
+        fulfil(slots, self.pair_fulfils.get(usize::from(pair)).map_or(&[][..], |fulfils| fulfils));
     }
 
     /// The bytes up to `at` have the key of some texts: compares these.
     #[inline(never)]
-    fn found(&self, key: usize, value: &[u8], at: usize, slots: &mut [u64]) {
-        let below = self.keys[key / 64] & ((1 << (key % 64)) - 1);
-        let rank = self.ranks.get(key / 64).map_or(0, |rank| rank + below.count_ones());
-        for literal in self.buckets.get(rank as usize).into_iter().flatten() {
+    fn found(&self, keys: &Keys, key: usize, (value, at): (&[u8], usize), slots: &mut [u64]) {
+        let Some(bucket) = keys.numbers.get(key).and_then(|number| keys.buckets.get(usize::from(*number))) else { return };
+        let fold = |at: Option<usize>| at.and_then(|at| value.get(at)).map_or(0, |byte| self.folds[usize::from(*byte)] & 63);
+        if bucket.before >> fold(at.checked_sub(keys.length)) & bucket.behind >> fold(Some(at + 1)) & 1 == 0 {
+            return;
+        }
+        for literal in &bucket.literals {
             let end = at + 1 + literal.behind;
             let there = end.checked_sub(literal.text.len()).and_then(|start| value.get(start..end));
+            #[cfg(test)]
+            LOOKS.with(|looks| looks.set(looks.get() + literal.text.len()));
             if there.is_some_and(|there| there.iter().zip(&literal.text).all(|(byte, wanted)| byte.to_ascii_lowercase() == *wanted)) {
                 fulfil(slots, &literal.fulfils);
             }
         }
     }
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Bytes of texts that were compared, for the test of linear work.
+    pub(super) static LOOKS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// The clause with its bytes in both cases.
+fn in_any_case(clause: &Clause) -> Clause {
+    let mut clause = clause.clone();
+    for byte in clause.bytes.iter() {
+        clause.bytes.insert(byte.to_ascii_lowercase());
+        clause.bytes.insert(byte.to_ascii_uppercase());
+    }
+    clause
 }
 
 fn fulfil(slots: &mut [u64], fulfils: &[(u32, u64)]) {
@@ -179,9 +223,9 @@ fn fulfil(slots: &mut [u64], fulfils: &[(u32, u64)]) {
     }
 }
 
-fn key(first: usize, second: usize, third: usize) -> usize {
-    let three = (first << 14 | second << 7 | third) as u32;
-    (three.wrapping_mul(0x9E37_79B1) >> 16) as usize % KEYS
+/// The place of three or four folded bytes in a bitmap.
+fn key(bytes: u32) -> usize {
+    (bytes.wrapping_mul(0x9E37_79B1) >> 16) as usize % KEYS
 }
 
 fn bits(requirements: &[Requirement], width: usize, holds: impl Fn(&Requirement) -> bool) -> Box<[u64]> {
@@ -195,7 +239,7 @@ fn bits(requirements: &[Requirement], width: usize, holds: impl Fn(&Requirement)
 }
 
 /// The kinds of bytes, and for each byte its marks. A place is slot times width times 64 plus operator.
-fn kinds(chosen: &[(usize, &Clause)], width: usize, caller: impl Fn(u8) -> u32) -> (Box<[Marks; 256]>, Vec<Box<[u64]>>) {
+fn kinds(chosen: &[(usize, Clause)], width: usize, caller: impl Fn(u8) -> u32) -> (Box<[Marks; 256]>, Vec<Fulfils>) {
     let mut marks = Box::new([0; 256]);
     let mut rows: Vec<Box<[u64]>> = Vec::new();
     for byte in 0..=u8::MAX {
@@ -221,7 +265,9 @@ fn kinds(chosen: &[(usize, &Clause)], width: usize, caller: impl Fn(u8) -> u32) 
         }
         marks[usize::from(byte)] = mark;
     }
-    (marks, rows)
+    let sparse = |row: &[u64]| (0_u32..).zip(row).filter(|(_, bits)| **bits != 0).map(|(place, bits)| (place, *bits)).collect();
+    let kinds = rows.iter().map(|row| sparse(row)).collect();
+    (marks, kinds)
 }
 
 /// Numbers below 128 for bytes: ASCII as it is, letters in lower case; other bytes share the places of the capitals.
@@ -234,9 +280,9 @@ fn folds() -> Box<[u8; 256]> {
 }
 
 /// Each text once, with all slots and words that it fulfils.
-type Texts<'a> = BTreeMap<&'a [u8], Box<[(u32, u64)]>>;
+type Texts<'a> = BTreeMap<&'a [u8], Fulfils>;
 
-fn texts<'a>(chosen: &[(usize, &'a Clause)]) -> Texts<'a> {
+fn texts(chosen: &[(usize, Clause)]) -> Texts<'_> {
     let mut texts = BTreeMap::<&[u8], BTreeMap<u32, u64>>::new();
     for (place, clause) in chosen {
         for text in &clause.literals {
@@ -246,7 +292,7 @@ fn texts<'a>(chosen: &[(usize, &'a Clause)]) -> Texts<'a> {
     texts.into_iter().map(|(text, fulfils)| (text, fulfils.into_iter().collect())).collect()
 }
 
-type Pairs = (Box<[u8; 128 * 128]>, Vec<Box<[(u32, u64)]>>);
+type Pairs = (Box<[u8; 128 * 128]>, Vec<Fulfils>);
 
 /// The numbers of texts of two bytes, and what each number fulfils. Texts that fold alike have one number.
 fn pairs(texts: &Texts<'_>, folds: &[u8; 256]) -> Pairs {
@@ -268,27 +314,31 @@ fn pairs(texts: &Texts<'_>, folds: &[u8; 256]) -> Pairs {
     (numbers, fulfils.into_iter().map(|fulfils| fulfils.into_iter().collect()).collect())
 }
 
-type Buckets = (Box<[u64; KEYS / 64]>, Vec<u32>, Vec<Box<[Literal]>>);
-
-/// The texts of three bytes and more, each under its rarest key.
-fn buckets(texts: &Texts<'_>, folds: &[u8; 256]) -> Buckets {
-    let mut filled = BTreeMap::<usize, Vec<Literal>>::new();
-    for (text, fulfils) in texts {
-        let fold = |byte: &u8| usize::from(folds[usize::from(*byte)]);
-        let windows = text.windows(3).enumerate();
-        let rarest = windows.min_by(|(_, a), (_, b)| three(a).total_cmp(&three(b)));
-        if let Some((start, [first, second, third])) = rarest {
-            let key = key(fold(first), fold(second), fold(third));
-            let behind = text.len() - start - 3;
-            filled.entry(key).or_default().push(Literal { text: (*text).into(), behind, fulfils: fulfils.clone() });
+impl Keys {
+    /// Each text under its rarest key.
+    fn new<'a>(texts: impl Iterator<Item = (&'a &'a [u8], &'a Fulfils)>, length: usize, folds: &[u8; 256]) -> Self {
+        let mut filled = BTreeMap::<usize, (Bucket, Vec<Literal>)>::new();
+        let fold = |byte: &u8| u32::from(folds[usize::from(*byte)]);
+        // Anything may stand where a text ends with its key.
+        let bit = |byte: Option<&u8>| byte.map_or(u64::MAX, |byte| 1 << (fold(byte) & 63));
+        for (text, fulfils) in texts {
+            let chance = |window: &[u8]| window.windows(3).map(three).fold(f64::MAX, f64::min);
+            let rarest = text.windows(length).enumerate().min_by(|(_, a), (_, b)| chance(a).total_cmp(&chance(b)));
+            let Some((start, window)) = rarest else { continue };
+            let key = key(window.iter().fold(0, |key, byte| key << 7 | fold(byte)));
+            let (bucket, literals) = filled.entry(key).or_default();
+            bucket.before |= bit(start.checked_sub(1).and_then(|before| text.get(before)));
+            bucket.behind |= bit(text.get(start + length));
+            literals.push(Literal { text: (*text).into(), behind: text.len() - start - length, fulfils: fulfils.clone() });
         }
+        let mut bits = Box::new([0_u64; KEYS / 64]);
+        let mut numbers = vec![0; KEYS].into_boxed_slice();
+        for (number, key) in filled.keys().enumerate() {
+            bits[key / 64] |= 1 << (key % 64);
+            // There are as many keys as numbers.
+            numbers[*key] = number as u16;
+        }
+        let buckets = filled.into_values().map(|(bucket, literals)| Bucket { literals: literals.into(), ..bucket }).collect();
+        Keys { length, bits, numbers, buckets }
     }
-    let mut keys = Box::new([0_u64; KEYS / 64]);
-    filled.keys().for_each(|key| keys[key / 64] |= 1 << (key % 64));
-    let ranks = keys.iter().scan(0, |before, word| {
-        *before += word.count_ones();
-        Some(*before - word.count_ones())
-    });
-    let ranks = ranks.collect();
-    (keys, ranks, filled.into_values().map(Vec::into_boxed_slice).collect())
 }

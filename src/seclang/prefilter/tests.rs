@@ -149,3 +149,31 @@ fn what_a_pattern_requires_is_found() {
     check(&[long], "ab".repeat(60).as_bytes());
     assert!(Requirement::of(&operator("rx", "a?").expect("a pattern")).is_none());
 }
+
+#[test]
+fn a_scan_compares_a_fixed_number_of_bytes_for_each_of_the_value() {
+    let words = "select union insert delete update /etc/passwd javascript: aaaa aaab aaaaaaaab abababab ..// ../../ <scr <script onload= 0000 %%% --- --+ /*/ /**/";
+    let operators: Vec<Operator> =
+        [("pm", words), ("rx", "(?i)aaaaa|abab|baba"), ("contains", "aaaaaaaaaaaaaaaaaab"), ("rx", "(?:a+b)+c{4}/etc")]
+            .into_iter()
+            .filter_map(|(name, argument)| operator(name, argument))
+            .collect();
+    let requirements: Vec<Requirement> = operators.iter().filter_map(Requirement::of).collect();
+    assert_eq!(requirements.len(), 4);
+    let scanner = Scanner::new(&requirements, |_| 0);
+    let looks = |seed: &str, bytes: usize| {
+        let value: Vec<u8> = seed.bytes().cycle().take(bytes).collect();
+        super::scanner::LOOKS.with(|looks| looks.set(0));
+        let _: Marks = scanner.scan(&value, &mut Vec::new(), &mut Vec::new());
+        super::scanner::LOOKS.with(|looks| looks.get())
+    };
+    let mut most = 0;
+    for seed in
+        ["a", "ab", "aaab", "aab", "0", "%", "-", "--+", "/", "/*", "/*/", "../", "<script", "select union", "/etc/passw", "abababa", "\0"]
+    {
+        let (short, long) = (looks(seed, 4_096), looks(seed, 16_384));
+        assert!(long <= 4 * short + 1_024, "{seed:?}: {short} bytes compared, {long} in four times the value");
+        most = most.max(long);
+    }
+    assert!((16_384..=16_384 * 200).contains(&most), "{most} bytes compared at the most");
+}

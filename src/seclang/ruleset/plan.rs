@@ -1,24 +1,31 @@
 //! The matching plan: which values rules look at through which transformations, and which links can be ruled out by one scan of each.
 //!
-//! A column is a list of values that no rule changes while a phase runs. A unit is a column behind a chain of transformations. Each
-//! link whose operator has a [`Requirement`] gets a bit in the scanner of its book (one for the request, one for the response).
+//! A column is a list of values that no rule changes while a phase runs. A unit is a column behind a chain of transformations, a view
+//! all units of a link. Each link whose operator has a [`Requirement`] gets a bit in the scanners of its book (one book for the
+//! request, one for the response). Rules behind gates on TX, as those of the higher paranoia levels are, have the higher bits, so that a
+//! transaction that never comes to them scans for fewer: there is a scanner for each tier of rules.
 
 mod columns;
+mod quick;
+mod tiers;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::{Check, Link, Rule, Step};
-use crate::action::{Control, Effect};
+use crate::action::{Control, Disruptive, Effect};
 use crate::operator::Operator;
 use crate::prefilter::{ByteSet, Marks, Requirement, Scanner, triggers};
 use crate::target::{Selector, Target};
 use crate::transform::Transformation;
+use crate::tx::Names;
 use crate::variable::Variable;
 use crate::verdict::Phase;
 
 pub(crate) use columns::{Column, List};
+pub(crate) use quick::{Compare, Quick, SetTx, TxChange};
 
 /// Where a caller's marks begin among the scanner's.
 const CALLER_SHIFT: u32 = 96;
@@ -31,18 +38,78 @@ pub(crate) const EVERY: Marks = 1 << 127;
 pub(crate) struct Plan {
     /// For the request's phases, and for the others.
     pub(crate) books: [Book; 2],
-    /// For each rule the ways of its links.
-    ways: Vec<Box<[Way]>>,
-    /// For each phase and step with `skipAfter`: the step to go on with.
-    jumps: [Vec<u32>; 5],
+    /// For each rule its links.
+    rules: Vec<PlannedRule>,
+    /// The rules of each phase in their order.
+    programs: [Vec<Stop>; 5],
+    names: Arc<Names>,
+}
+
+/// A rule as it stands in a phase.
+#[derive(Debug)]
+pub(crate) struct Stop {
+    /// Index into the rules.
+    pub(crate) rule: u32,
+    /// What its first link is asked first.
+    pub(crate) head: Head,
+    /// Nothing comes of a match but a jump.
+    pub(crate) quiet: bool,
+    /// Where to go on behind a match.
+    pub(crate) next: u32,
+}
+
+/// A question that rules most rules out.
+#[derive(Debug)]
+pub(crate) enum Head {
+    /// A variable of TX compares with a number.
+    Tx(u32, Compare),
+    /// Whether there is a variable of TX, as a number, does.
+    TxCount(u32, Compare),
+    /// The operator may match in the view; without a bit, there is any value.
+    View(u32, Option<u32>),
+    /// Only the link itself knows.
+    Other,
+}
+
+/// The plan of a rule.
+#[derive(Debug, Default)]
+pub(crate) struct PlannedRule {
+    pub(crate) links: Box<[PlannedLink]>,
+    /// Something in it may ask for `MATCHED_VARS`.
+    pub(crate) asks_matched_vars: bool,
+}
+
+/// The plan of a link.
+#[derive(Debug)]
+pub(crate) struct PlannedLink {
+    pub(crate) way: Way,
+    pub(crate) effects: Box<[Quick]>,
 }
 
 /// The values of some phases.
 #[derive(Debug)]
 pub(crate) struct Book {
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Vec<Planned>,
+    /// The columns of the request's head as bits.
+    pub(crate) head_mask: u64,
     pub(crate) units: Vec<Unit>,
-    pub(crate) scanner: Scanner,
+    pub(crate) views: Vec<View>,
+    /// One for each tier, the last for all rules.
+    scanners: Vec<Scanner>,
+    /// The operators that each tier's scanner looks for.
+    bits: Vec<u32>,
+    /// The mark of capitals, where a transformation has asked for it.
+    pub(crate) capitals: Marks,
+}
+
+/// A column, and what it has beside its source.
+#[derive(Debug)]
+pub(crate) struct Planned {
+    pub(crate) source: Column,
+    /// It stays as it is between the phases of the request.
+    pub(crate) is_head: bool,
+    /// The lowest bit that is asked of it.
+    asked: u32,
 }
 
 /// A column behind a chain of transformations.
@@ -51,6 +118,8 @@ pub(crate) struct Unit {
     pub(crate) column: u32,
     /// The chain's last transformation and the unit of those before it; none is the column itself.
     pub(crate) step: Option<Chained>,
+    /// The marks of all of its chain's transformations: a column without any of them is the unit.
+    pub(crate) reach: Marks,
 }
 
 /// One transformation behind others.
@@ -62,15 +131,49 @@ pub(crate) struct Chained {
     pub(crate) triggers: Marks,
 }
 
+/// What a link looks at.
+#[derive(Debug, PartialEq, Eq, Hash, Clone)]
+pub(crate) struct View {
+    /// The columns of all its targets.
+    pub(crate) columns: Box<[u32]>,
+    /// All units whose answers decide whether the link can match.
+    pub(crate) watched: Box<[Watched]>,
+    /// The columns as bits, and whether there are some that have none.
+    pub(crate) mask: u64,
+    pub(crate) has_more: bool,
+}
+
+/// A unit of a view, with what is often asked of it.
+#[derive(Debug, PartialEq, Eq, Hash, Clone)]
+pub(crate) struct Watched {
+    pub(crate) unit: u32,
+    pub(crate) column: u32,
+    /// See [`Unit::reach`].
+    pub(crate) reach: Marks,
+}
+
 /// How a link is looked at.
 #[derive(Debug)]
 pub(crate) enum Way {
     /// As the plain evaluator does.
     Plain,
-    /// One value that rules may change, or a count: no list, no copies. With its full name as the rule spells it.
-    Single(Bytes),
+    /// One value that rules may change, or a count: no list, no copies.
+    Single(Single),
     /// Values in columns.
     Columns(Columns),
+}
+
+/// A link with one value.
+#[derive(Debug)]
+pub(crate) struct Single {
+    /// Its full name as the rule spells it.
+    pub(crate) name: Bytes,
+    /// Its place in TX.
+    pub(crate) place: Option<u32>,
+    /// The rule spells its name in TX as it is numbered.
+    pub(crate) is_numbered: bool,
+    /// What the operator comes to, where it compares numbers.
+    pub(crate) compare: Option<Compare>,
 }
 
 /// A link over columns.
@@ -80,33 +183,62 @@ pub(crate) struct Columns {
     pub(crate) bit: Option<u32>,
     /// For each target its units, in order.
     pub(crate) targets: Box<[Box<[u32]>]>,
-    /// All of the units whose answers decide whether the link can match.
-    pub(crate) watched: Box<[u32]>,
+    pub(crate) view: u32,
 }
 
 impl Plan {
     /// Plans all rules of a set.
     pub(super) fn new(rules: &[Rule], phases: &[Vec<Step>; 5]) -> Self {
         let volatile = Volatile::of(rules);
+        let names = quick::names(rules);
+        let tiers = tiers::of(rules, phases);
         let mut drafts = [Draft::default(), Draft::default()];
-        let mut ways = Vec::with_capacity(rules.len());
-        for rule in rules {
-            let draft = &mut drafts[book_of(rule.phase)];
-            ways.push(rule.links.iter().map(|link| draft.way(link, &volatile, rule.phase)).collect());
+        let mut planned: Vec<PlannedRule> = rules.iter().map(|_| PlannedRule::default()).collect();
+        for tier in 0..tiers::MOST {
+            for ((rule, slot), _) in rules.iter().zip(&mut planned).zip(&tiers).filter(|(_, own)| **own == tier) {
+                let draft = &mut drafts[book_of(rule.phase)];
+                let link =
+                    |link: &Link| PlannedLink { way: draft.way(link, &volatile, rule.phase, &names), effects: Quick::of(link, &names) };
+                slot.links = rule.links.iter().map(link).collect();
+                slot.asks_matched_vars = quick::asks_matched_vars(rule);
+            }
+            drafts.iter_mut().for_each(Draft::close_tier);
         }
-        let jumps = phases.each_ref().map(|steps| jumps(steps, rules));
-        Plan { books: drafts.map(Draft::finish), ways, jumps }
+        let programs = phases.each_ref().map(|steps| program(steps, rules, &planned));
+        Plan { books: drafts.map(Draft::finish), rules: planned, programs, names }
     }
 
-    /// The ways of a rule's links.
-    pub(crate) fn ways(&self, rule: u32) -> &[Way] {
-        self.ways.get(rule as usize).map_or(&[], |ways| ways)
+    /// The plan of a rule.
+    pub(crate) fn rule(&self, rule: u32) -> Option<&PlannedRule> {
+        self.rules.get(rule as usize)
     }
 
-    /// The step to go on with behind a rule with `skipAfter` that matched.
-    pub(crate) fn jump(&self, phase: Phase, step: usize) -> usize {
-        let jumps = self.jumps.get(phase.index()).map_or(&[][..], Vec::as_slice);
-        jumps.get(step).map_or(usize::MAX, |target| *target as usize)
+    /// The rules of a phase.
+    pub(crate) fn program(&self, phase: Phase) -> &[Stop] {
+        self.programs.get(phase.index()).map_or(&[], Vec::as_slice)
+    }
+
+    /// The names of TX.
+    pub(crate) fn names(&self) -> &Arc<Names> {
+        &self.names
+    }
+}
+
+impl Book {
+    /// The scanner of a tier, or the last one.
+    pub(crate) fn scanner(&self, tier: usize) -> Option<&Scanner> {
+        self.scanners.get(tier).or(self.scanners.last())
+    }
+
+    /// Whether any operator of a tier or those below it looks for something in a column.
+    pub(crate) fn is_searched(&self, column: u32, tier: usize) -> bool {
+        let bits = self.bits.get(tier).or(self.bits.last()).copied().unwrap_or(0);
+        self.columns.get(column as usize).is_none_or(|column| column.asked < bits)
+    }
+
+    /// The first tier whose scanner looks for an operator.
+    pub(crate) fn tier_of(&self, bit: u32) -> usize {
+        self.bits.iter().position(|bits| bit < *bits).unwrap_or(0)
     }
 }
 
@@ -115,29 +247,53 @@ pub(crate) fn book_of(phase: Phase) -> usize {
     usize::from(phase > Phase::RequestBody)
 }
 
-/// For each step where `skipAfter` leads: behind the marker, or behind the rule of that id.
-fn jumps(steps: &[Step], rules: &[Rule]) -> Vec<u32> {
+/// The rules of a phase, each with where to go on behind a match: the next one, or behind the marker or the rule that `skipAfter`
+/// names, and behind as many more as `skip` says.
+fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule]) -> Vec<Stop> {
     let mut behind = HashMap::<&str, u32>::new();
     let mut ids = HashMap::<u64, u32>::new();
-    let mut jumps = vec![u32::MAX; steps.len()];
-    for (index, step) in steps.iter().enumerate().rev() {
-        let next = index as u32 + 1;
-        match step {
+    let mut place = steps.iter().filter(|step| matches!(step, Step::Rule(_))).count() as u32;
+    let mut stops = Vec::with_capacity(place as usize);
+    for step in steps.iter().rev() {
+        let index = match step {
             Step::Marker(label) => {
-                behind.insert(label, next);
+                behind.insert(label, place);
+                continue;
             }
-            Step::Rule(number) => {
-                let Some(rule) = rules.get(*number as usize) else { continue };
-                if let (Some(label), Some(slot)) = (&rule.skip_after, jumps.get_mut(index)) {
-                    let marker = behind.get(label.as_ref()).copied().unwrap_or(u32::MAX);
-                    let id = label.parse().ok().and_then(|id: u64| ids.get(&id).copied()).unwrap_or(u32::MAX);
-                    *slot = marker.min(id);
-                }
-                ids.insert(rule.id, next);
-            }
-        }
+            Step::Rule(index) => *index,
+        };
+        place = place.saturating_sub(1);
+        let (Some(rule), Some(plan)) = (rules.get(index as usize), planned.get(index as usize)) else { continue };
+        let jump = rule.skip_after.as_ref().map(|label| {
+            let marker = behind.get(label.as_ref()).copied().unwrap_or(u32::MAX);
+            let id = label.parse().ok().and_then(|id: u64| ids.get(&id).copied()).unwrap_or(u32::MAX);
+            marker.min(id)
+        });
+        let skipped = u32::try_from(rule.skip).unwrap_or(u32::MAX);
+        let next = jump.unwrap_or(place + 1).saturating_add(skipped);
+        ids.insert(rule.id, place + 1);
+        stops.push(Stop { rule: index, head: head(rule, plan), quiet: is_quiet(rule), next });
     }
-    jumps
+    stops.reverse();
+    stops
+}
+
+fn head(rule: &Rule, plan: &PlannedRule) -> Head {
+    let (Some(link), Some(planned)) = (rule.links.first(), plan.links.first()) else { return Head::Other };
+    match &planned.way {
+        Way::Columns(columns) => Head::View(columns.view, columns.bit),
+        Way::Single(Single { place: Some(place), compare: Some(compare), .. }) => {
+            let counted = link.targets.first().is_some_and(|target| target.counted);
+            if counted { Head::TxCount(*place, *compare) } else { Head::Tx(*place, *compare) }
+        }
+        _ => Head::Other,
+    }
+}
+
+/// Whether nothing comes of a match but a jump, and the match as `MATCHED_VAR`.
+fn is_quiet(rule: &Rule) -> bool {
+    let silent = !rule.log && !rule.audit && rule.severity.is_none();
+    silent && matches!(rule.disruptive, Disruptive::Pass | Disruptive::Block) && rule.links.len() == 1 && rule.links[0].effects.is_empty()
 }
 
 /// Variables that a `ctl` of some rule may change while rules of a phase run.
@@ -171,22 +327,34 @@ impl Volatile {
 #[derive(Default)]
 struct Draft {
     columns: Vec<Column>,
+    /// For each column the lowest bit that is asked of it.
+    asked: Vec<u32>,
     units: Vec<Unit>,
+    views: Vec<View>,
+    view_numbers: HashMap<View, u32>,
     known: HashMap<(u32, Transformation), u32>,
     roots: HashMap<u32, u32>,
     requirements: Vec<Requirement>,
+    /// How many requirements each tier that is done and those before it have.
+    bits: Vec<u32>,
     /// The bytes that change anything for each transformation in use, at most 31 kinds of them; the last mark is [`EVERY`].
     kinds: Vec<ByteSet>,
 }
 
 impl Draft {
-    fn way(&mut self, link: &Link, volatile: &Volatile, phase: Phase) -> Way {
+    fn way(&mut self, link: &Link, volatile: &Volatile, phase: Phase, names: &Names) -> Way {
         let Some(test) = &link.test else { return Way::Plain };
         if let [target] = link.targets.as_slice()
             && link.transformations.is_empty()
             && is_single(target, link)
         {
-            return Way::Single(if target.counted { target.counted_name() } else { target.full_name() });
+            let tx = match &target.selector {
+                Some(Selector::Name(name)) if target.variable == Variable::Tx => names.find(name).map(|place| (place, name)),
+                _ => None,
+            };
+            let is_numbered = tx.is_some_and(|(place, name)| names.name(place).is_some_and(|own| **own == **name));
+            let name = if target.counted { target.counted_name() } else { target.full_name() };
+            return Way::Single(Single { name, place: tx.map(|(place, _)| place), is_numbered, compare: Compare::of(test) });
         }
         if link.targets.iter().any(|target| target.counted || !volatile.is_stable(target, phase)) {
             return Way::Plain;
@@ -201,6 +369,10 @@ impl Draft {
         let bit = requirement.map(|requirement| self.bit(requirement));
         let targets: Box<[Box<[u32]>]> = link.targets.iter().map(|target| self.units(target, &link.transformations)).collect();
         let mut watched: Vec<u32> = targets.iter().flatten().copied().collect();
+        let columns: Box<[u32]> = watched.iter().filter_map(|unit| self.units.get(*unit as usize)).map(|unit| unit.column).collect();
+        if let Some(bit) = bit {
+            columns.iter().for_each(|column| self.ask(*column, bit));
+        }
         if link.multi_match {
             // Every stage is looked at.
             let mut at = 0;
@@ -212,7 +384,40 @@ impl Draft {
         }
         watched.sort_unstable();
         watched.dedup();
-        Way::Columns(Columns { bit, targets, watched: watched.into() })
+        let watch = |unit: u32| self.units.get(unit as usize).map(|own| Watched { unit, column: own.column, reach: own.reach });
+        let watched = watched.into_iter().filter_map(watch).collect();
+        let mask = columns.iter().filter(|column| **column < u64::BITS).fold(0, |mask, column| mask | 1 << column);
+        let has_more = columns.iter().any(|column| *column >= u64::BITS);
+        let view = self.view(View { columns, watched, mask, has_more });
+        Way::Columns(Columns { bit, targets, view })
+    }
+
+    /// An operator looks for something in a column, and so in the list that the column picks from.
+    fn ask(&mut self, column: u32, bit: u32) {
+        self.asked.resize(self.columns.len(), u32::MAX);
+        let whole = match self.columns.get(column as usize) {
+            Some(Column::Named(_, whole, _)) => Some(*whole),
+            _ => None,
+        };
+        for column in whole.into_iter().chain([column]) {
+            if let Some(asked) = self.asked.get_mut(column as usize) {
+                *asked = bit.min(*asked);
+            }
+        }
+    }
+
+    fn view(&mut self, view: View) -> u32 {
+        if let Some(known) = self.view_numbers.get(&view) {
+            return *known;
+        }
+        let number = self.views.len() as u32;
+        self.views.push(view.clone());
+        self.view_numbers.insert(view, number);
+        number
+    }
+
+    fn close_tier(&mut self) {
+        self.bits.push(self.requirements.len() as u32);
     }
 
     fn bit(&mut self, requirement: Requirement) -> u32 {
@@ -225,19 +430,37 @@ impl Draft {
     }
 
     fn units(&mut self, target: &Target, chain: &[Transformation]) -> Box<[u32]> {
-        columns::of(target).into_iter().map(|column| self.unit(column, chain)).collect()
+        let named = match &target.selector {
+            Some(Selector::Name(name)) => Some(name),
+            _ => None,
+        };
+        let columns: Vec<u32> = match columns::of(target) {
+            columns::Source::Values(lists) => {
+                let value = |list: &List| {
+                    let whole = self.column(Column::Values(*list));
+                    named.map_or(whole, |name| self.column(Column::Named(*list, whole, name.clone())))
+                };
+                lists.iter().map(value).collect()
+            }
+            columns::Source::Names(lists) => lists.iter().map(|list| self.column(Column::Names(*list))).collect(),
+            columns::Source::Picked => vec![self.column(Column::Picked(Box::new(target.clone())))],
+        };
+        columns.into_iter().map(|column| self.unit(column, chain)).collect()
     }
 
-    fn unit(&mut self, column: Column, chain: &[Transformation]) -> u32 {
+    fn column(&mut self, column: Column) -> u32 {
         let known = self.columns.iter().position(|known| known.same(&column));
-        let index = known.unwrap_or(self.columns.len()) as u32;
         if known.is_none() {
             self.columns.push(column);
         }
+        known.unwrap_or(self.columns.len().saturating_sub(1)) as u32
+    }
+
+    fn unit(&mut self, index: u32, chain: &[Transformation]) -> u32 {
         let mut unit = match self.roots.get(&index) {
             Some(root) => *root,
             None => {
-                let root = self.push(Unit { column: index, step: None });
+                let root = self.push(Unit { column: index, step: None, reach: 0 });
                 self.roots.insert(index, root);
                 root
             }
@@ -247,8 +470,9 @@ impl Draft {
                 Some(known) => *known,
                 None => {
                     let triggers = self.triggers(*transformation);
+                    let reach = self.units.get(unit as usize).map_or(EVERY, |parent| parent.reach) | triggers;
                     let step = Chained { parent: unit, transformation: *transformation, triggers };
-                    let new = self.push(Unit { column: index, step: Some(step) });
+                    let new = self.push(Unit { column: index, step: Some(step), reach });
                     self.known.insert((unit, *transformation), new);
                     new
                 }
@@ -281,11 +505,22 @@ impl Draft {
 
     fn finish(self) -> Book {
         let kinds = self.kinds;
-        let caller = move |byte: u8| {
+        let capitals = triggers(Transformation::Lowercase).and_then(|capitals| kinds.iter().position(|kind| *kind == capitals));
+        let caller = |byte: u8| {
             let marks = kinds.iter().enumerate().filter(|(_, kind)| kind.contains(byte)).map(|(index, _)| 1_u32 << index);
             marks.fold(0, |all, mark| all | mark)
         };
-        Book { columns: self.columns, units: self.units, scanner: Scanner::new(&self.requirements, caller) }
+        let mut bits = self.bits;
+        bits.dedup();
+        let scanners =
+            bits.iter().map(|bits| Scanner::new(self.requirements.get(..*bits as usize).unwrap_or(&self.requirements), caller)).collect();
+        let asked = self.asked.into_iter().chain(std::iter::repeat(u32::MAX));
+        let columns: Vec<Planned> =
+            self.columns.into_iter().zip(asked).map(|(source, asked)| Planned { is_head: source.is_head(), source, asked }).collect();
+        let heads = columns.iter().take(u64::BITS as usize).enumerate().filter(|(_, column)| column.is_head);
+        let head_mask = heads.fold(0, |mask, (column, _)| mask | 1 << column);
+        let capitals = capitals.map_or(0, |kind| 1 << (CALLER_SHIFT as usize + kind));
+        Book { columns, head_mask, units: self.units, views: self.views, scanners, bits, capitals }
     }
 }
 

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::Transaction;
 use super::request::first;
 use super::time::moment;
+use super::{LatestName, Transaction};
 use crate::body::xml;
 use crate::expand::{Macro, Template};
 use crate::target::{Selector, Target};
@@ -31,7 +31,11 @@ impl Transaction {
     fn macro_value(&self, one: &Macro) -> Option<Bytes> {
         let Some(name) = &one.name else { return self.scalar(one.variable) };
         match one.variable {
-            V::Tx => self.state.tx.get(name.as_bytes()).cloned(),
+            // The captures have the first places.
+            V::Tx => match name.as_bytes() {
+                [digit @ b'0'..=b'9'] => self.state.tx.at(u32::from(digit - b'0')).cloned(),
+                name => self.state.tx.get(name).cloned(),
+            },
             V::Rule => self.rule_fact(name),
             variable => {
                 let mut found = None;
@@ -42,6 +46,15 @@ impl Transaction {
                 });
                 found
             }
+        }
+    }
+
+    /// The full name of what matched last.
+    pub(crate) fn matched_name(&self) -> Option<Bytes> {
+        match &self.state.matched.as_ref()?.name {
+            LatestName::Given(name) => Some(name.clone()),
+            LatestName::Of(variable, name) => Some(full_name(*variable, name)),
+            LatestName::Tx(place) => Some(full_name(V::Tx, self.rules.tx_names().name(*place)?)),
         }
     }
 
@@ -79,8 +92,12 @@ impl Transaction {
             };
         }
         match (target.variable, &target.selector) {
-            (V::Tx, Some(Selector::Name(name))) => return self.state.tx.entry(name).cloned().into_iter().collect(),
-            (V::Tx, Some(selector)) => return self.state.tx.matching(|name| selector.picks(name)).cloned().collect(),
+            (V::Tx, Some(Selector::Name(name))) => return self.state.tx.entry(name).into_iter().collect(),
+            (V::Tx, Some(selector)) => {
+                let pattern = if let Selector::Pattern(_, text) = selector { Some(text) } else { None };
+                let found = self.state.tx.matching(pattern, |name| selector.picks(name));
+                return found.map(|(name, value)| Entry { name: name.clone(), value: value.clone() }).collect();
+            }
             _ => {}
         }
         let mut entries = Vec::new();
@@ -124,7 +141,7 @@ impl Transaction {
             V::MultipartFilename => values(&self.found.files),
             V::MultipartName => values(&self.found.part_names),
             V::Geo => values(&self.state.geo),
-            V::Tx => self.state.tx.iter().for_each(|entry| visit(&entry.name, &entry.value)),
+            V::Tx => self.state.tx.iter().for_each(|(name, value)| visit(name, value)),
             V::Env => self.state.env.iter().for_each(|entry| visit(&entry.name, &entry.value)),
             V::MatchedVars => self.state.matched_vars.iter().for_each(|(name, value)| visit(name, value)),
             V::MatchedVarsNames => self.state.matched_vars.iter().for_each(|(name, _)| visit(name, name)),
@@ -212,8 +229,8 @@ impl Transaction {
     fn scalar_of_state(&self, variable: V) -> Option<Bytes> {
         Some(match variable {
             V::HighestSeverity => number(self.state.highest_severity.unwrap_or(255).into()),
-            V::MatchedVar => self.state.matched.as_ref()?.1.clone(),
-            V::MatchedVarName => self.state.matched.as_ref()?.0.clone(),
+            V::MatchedVar => self.state.matched.as_ref()?.value.clone(),
+            V::MatchedVarName => self.matched_name()?,
             V::Sessionid => self.state.session_id.clone(),
             V::Userid => self.state.user_id.clone(),
             V::MscPcreError | V::MscPcreLimitsExceeded => self.state.tx.get(variable.name().as_bytes()).cloned()?,
@@ -297,6 +314,14 @@ impl Transaction {
         whole.extend_from_slice(self.request.body.as_deref().unwrap_or_default());
         whole.into()
     }
+}
+
+/// The name of a value: with that of its collection.
+pub(crate) fn full_name(variable: V, name: &Bytes) -> Bytes {
+    if variable.is_collection() {
+        return Bytes::from([variable.name().as_bytes(), b":", name].concat());
+    }
+    Bytes::from_static(variable.name().as_bytes())
 }
 
 fn number(number: usize) -> Bytes {

@@ -21,13 +21,15 @@ use crate::limits;
 use crate::operator::Rx;
 use crate::ruleset::RuleSet;
 use crate::target::Target;
+use crate::tx::Tx;
 use crate::value::{Entry, Table};
 use crate::variable::Variable;
 use crate::verdict::{Cause, EngineError, Intervention, Match, Phase};
 
 use body::Pieces;
 pub use body::{BodyOptions, BodyOutcome};
-pub(crate) use sight::Sight;
+pub(crate) use lookup::full_name;
+pub(crate) use sight::{Answer as Sighted, Sight};
 
 /// What the engine may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,19 +166,26 @@ pub(crate) struct Found {
     pub(crate) xml_document: xml::Document,
 }
 
+/// Rules, and the variables that a `ctl` has taken out of them.
+pub(crate) type Lost = (Arc<[u32]>, Arc<[Target]>);
+
 /// What rules change while they run.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    pub(crate) tx: Table,
+    pub(crate) tx: Tx,
     pub(crate) env: Table,
     pub(crate) open: BTreeMap<Variable, OpenRecord>,
     pub(crate) highest_severity: Option<u8>,
-    pub(crate) matched: Option<(Bytes, Bytes)>,
+    /// What matched last.
+    pub(crate) matched: Option<Latest>,
     /// What the current chain matched so far.
     pub(crate) matched_vars: Vec<(Bytes, Bytes)>,
     /// One bit a rule: taken out by `ctl`.
     pub(crate) removed: Vec<u64>,
-    pub(crate) removed_targets: BTreeMap<u32, Vec<Target>>,
+    /// Targets that were taken out of rules, whose numbers are ascending.
+    pub(crate) lost_targets: Vec<Lost>,
+    /// One bit a rule: whether `lost_targets` has it.
+    pub(crate) losing_targets: Vec<u64>,
     pub(crate) allow: Option<(Allow, Phase)>,
     pub(crate) audit: Option<Switch>,
     pub(crate) audit_parts: Option<String>,
@@ -193,6 +202,23 @@ pub(crate) struct State {
     pub(crate) patterns: BTreeMap<Bytes, Arc<Rx>>,
     pub(crate) current_rule: Option<u32>,
     pub(crate) phase: Option<Phase>,
+}
+
+/// A value that matched.
+#[derive(Debug)]
+pub(crate) struct Latest {
+    pub(crate) name: LatestName,
+    pub(crate) value: Bytes,
+}
+
+/// The name of a value that matched.
+#[derive(Debug)]
+pub(crate) enum LatestName {
+    Given(Bytes),
+    /// A value of a variable, by its name inside the collection.
+    Of(Variable, Bytes),
+    /// A variable of TX as the rules spell it first, by its place.
+    Tx(u32),
 }
 
 /// A record of a persistent collection in use.
@@ -213,6 +239,7 @@ impl Transaction {
             Switch::Off => Mode::Off,
         });
         let (request, response) = body::begin(settings, &options.bodies);
+        let tx = Tx::new(Arc::clone(rules.tx_names()));
         let removed = vec![0; rules.rules().len().div_ceil(64)];
         Transaction {
             mode,
@@ -227,7 +254,7 @@ impl Transaction {
             request,
             response,
             found: Found::default(),
-            state: State { removed, ..State::default() },
+            state: State { removed, tx, ..State::default() },
             matches: Vec::new(),
             matches_total: 0,
             errors: Vec::new(),
@@ -269,19 +296,46 @@ impl Transaction {
     /// Sets a variable of TX before the first phase, where settings of a rule set are kept. False where there are too many.
     #[must_use]
     pub fn set_tx_variable(&mut self, name: &str, value: &str) -> bool {
-        self.state.tx.set(name.as_bytes(), Bytes::copy_from_slice(value.as_bytes()), limits::COLLECTION_VARIABLES_MAX)
+        self.state.tx.set(
+            &Bytes::copy_from_slice(name.as_bytes()),
+            Bytes::copy_from_slice(value.as_bytes()),
+            limits::COLLECTION_VARIABLES_MAX,
+        )
     }
 
     /// Leaves out rules, or variables of rules, for the whole transaction. To be called before the first phase, with an exclusion
     /// built for the transaction's own rule set.
     pub fn exclude(&mut self, exclusion: &Exclusion) {
+        if !exclusion.targets.is_empty() {
+            return self.lose_targets(&Arc::from(exclusion.rules.as_slice()), &Arc::from(exclusion.targets.as_slice()));
+        }
         for index in &exclusion.rules {
-            if !exclusion.targets.is_empty() {
-                self.state.removed_targets.entry(*index).or_default().extend(exclusion.targets.iter().cloned());
-            } else if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
+            if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
                 *word |= 1 << (index % 64);
             }
         }
+    }
+
+    /// Takes targets out of rules.
+    pub(crate) fn lose_targets(&mut self, rules: &Arc<[u32]>, targets: &Arc<[Target]>) {
+        let known = self.state.lost_targets.iter().any(|(same, lost)| Arc::ptr_eq(same, rules) && Arc::ptr_eq(lost, targets));
+        if known || self.state.lost_targets.len() >= limits::COLLECTION_VARIABLES_MAX {
+            return;
+        }
+        self.state.lost_targets.push((Arc::clone(rules), Arc::clone(targets)));
+        let words = self.state.removed.len();
+        self.state.losing_targets.resize(words, 0);
+        for index in rules.iter() {
+            if let Some(word) = self.state.losing_targets.get_mut(*index as usize / 64) {
+                *word |= 1 << (index % 64);
+            }
+        }
+    }
+
+    /// The targets that were taken out of a rule.
+    pub(crate) fn lost_targets(&self, rule: u32) -> Vec<Target> {
+        let lost = self.state.lost_targets.iter().filter(|(rules, _)| rules.binary_search(&rule).is_ok());
+        lost.flat_map(|(_, targets)| targets.iter().cloned()).collect()
     }
 
     /// What matched so far, in order; at most [`limits::MATCHES_PER_RULE_MAX`] of a rule and [`limits::MATCHES_MAX`] in all are kept.
@@ -326,7 +380,7 @@ impl Transaction {
 
     /// All variables of TX with their names as they were first spelled, in the order of the lower-cased names.
     pub fn tx_variables(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
-        self.state.tx.iter().map(|entry| (&entry.name, &entry.value))
+        self.state.tx.iter()
     }
 
     /// The inbound anomaly score, by the names the Core Rule Set gives it: the blocking score once it is computed, else the sum of the

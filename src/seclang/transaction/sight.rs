@@ -8,29 +8,46 @@ use bytes::Bytes;
 use super::Transaction;
 use crate::limits;
 use crate::prefilter::Marks;
-use crate::ruleset::{Book, Chained, Column, EVERY, List};
+use crate::ruleset::{Book, Chained, Column, EVERY, List, View};
 use crate::target::Target;
 use crate::transform::Transformation;
 use crate::value::Entry;
 
-/// The state of one book's columns and units. Buffers grow for the transaction, not for each value.
+/// The state of one book's columns, units and views. What was found out carries the number of the phase it holds for, so that nothing
+/// has to be emptied for the next one, and buffers go on from transaction to transaction of a thread.
 #[derive(Debug, Default)]
 pub(crate) struct Sight {
-    book: usize,
+    /// None where nothing is of use any more.
+    book: Option<usize>,
     /// What the head's columns were filled from.
     head: u32,
+    /// Counts phases over all transactions.
+    now: u64,
+    /// Since when the head's columns hold.
+    head_since: u64,
+    /// The scanner in use, and the one that this transaction needed at least.
+    tier: usize,
+    needed: usize,
+    width: usize,
+    /// Columns, as bits, of which what was looked up still holds, and those of them that have values.
+    fresh: u64,
+    live: u64,
     columns: Vec<Filled>,
     units: Vec<Seen>,
+    views: Vec<Viewed>,
     texts: Vec<Text>,
     /// What became of texts behind a transformation.
     steps: Vec<Step>,
     /// Answers of the scanner: those of a text stand at its number times their width.
     words: Vec<u64>,
-    /// The same for units: what may match any of their texts.
-    unit_words: Vec<u64>,
+    /// The same for columns, units and views: what may match any of their texts.
+    sums: Vec<u64>,
     /// The texts that transformations made.
     bytes: Vec<u8>,
     scratch: Vec<u64>,
+    todo: Vec<(u32, u32)>,
+    /// Items of all columns.
+    items: usize,
     /// Bytes that were scanned or transformed, to be paid for with fuel.
     pub(crate) work: usize,
 }
@@ -38,22 +55,59 @@ pub(crate) struct Sight {
 /// A column that may have been looked up.
 #[derive(Debug, Default)]
 struct Filled {
-    /// The text of its first value; the others follow.
-    first: u32,
-    count: u32,
+    since: u64,
+    marks: Marks,
+    /// Where in `sums` the operators stand that may match any of its texts.
+    words: u32,
+    items: Vec<Item>,
     picked: Vec<Entry>,
 }
 
-/// A unit that may have been looked at.
+/// A value of a column.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    /// Its place in the column's source.
+    index: u32,
+    text: u32,
+}
+
+/// A unit that may have been looked at, where its chain may change anything.
 #[derive(Debug, Default)]
 struct Seen {
-    ready: bool,
-    /// Where in `unit_words` the operators stand that may match any of its texts.
+    since: u64,
     words: u32,
-    /// Marks of any of its texts.
     marks: Marks,
-    /// Values of the column that the chain changed, ascending, and their texts.
+    /// Items of the column that the chain changed, ascending, and their texts.
     changed: Vec<(u32, u32)>,
+}
+
+/// A view that may have been looked at.
+#[derive(Clone, Copy, Debug, Default)]
+struct Viewed {
+    since: u64,
+    words: u32,
+    admits: Admits,
+}
+
+/// How much of a view there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Admits {
+    /// No value at all.
+    #[default]
+    Nothing,
+    /// What its words say.
+    Words,
+    /// There is no room for it, or it has too many values.
+    Unknown,
+}
+
+/// Whether a link can match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    No,
+    Maybe,
+    /// The plan does not know: the plain evaluator has to.
+    Unknown,
 }
 
 /// A value, or what a transformation made of one.
@@ -61,6 +115,8 @@ struct Seen {
 struct Text {
     place: Place,
     marks: Marks,
+    /// Its words say what operators may match.
+    searched: bool,
     /// The last of `steps` that begins here.
     step: u32,
 }
@@ -92,10 +148,13 @@ impl Drop for Sight {
     fn drop(&mut self) {
         // The place may be taken, or gone where the thread ends: then this is freed like anything else.
         let has_room = SPARE.try_with(|spare| spare.borrow().is_none()).unwrap_or(false);
-        if self.texts.capacity() == 0 || self.weight() > SPARE_BYTES_MAX || !has_room {
+        if self.columns.capacity() == 0 || self.weight() > SPARE_BYTES_MAX || !has_room {
             return;
         }
         self.clear();
+        self.book = None;
+        // Values of requests do not wait for the next one.
+        self.columns.iter_mut().for_each(|column| column.picked.clear());
         let own = std::mem::take(self);
         let _ = SPARE.try_with(|spare| spare.replace(Some(own)));
     }
@@ -109,156 +168,325 @@ impl Sight {
 
     fn weight(&self) -> usize {
         let texts = self.texts.capacity() * size_of::<Text>() + self.steps.capacity() * size_of::<Step>();
-        self.bytes.capacity() + (self.words.capacity() + self.unit_words.capacity()) * size_of::<u64>() + texts
+        let items = self.items * size_of::<Item>() + self.todo.capacity() * size_of::<(u32, u32)>();
+        self.bytes.capacity() + (self.words.capacity() + self.sums.capacity()) * size_of::<u64>() + texts + items
     }
 
-    /// Makes ready for a phase: forgets what may have changed since the last one.
+    /// Makes ready for a phase: what may have changed since the last one is not used any more.
     pub(crate) fn begin(&mut self, number: usize, book: &Book, head: u32) {
-        let keeps = self.book == number && self.units.len() == book.units.len();
-        if !keeps {
+        self.now += 1;
+        if self.book.is_none() {
+            // The scanner that the last transaction of the thread needed is likely to be right.
+            self.tier = self.needed;
+            self.needed = 0;
+        }
+        if self.book != Some(number) {
             self.clear();
-            self.book = number;
-            self.columns.resize_with(book.columns.len(), Filled::default);
-            self.units.resize_with(book.units.len(), Seen::default);
+            self.book = Some(number);
+            self.head_since = self.now;
+            self.fresh = 0;
+            grow(&mut self.columns, book.columns.len());
+            grow(&mut self.units, book.units.len());
+            grow(&mut self.views, book.views.len());
+        } else if self.head != head {
+            self.head_since = self.now;
+            self.fresh = 0;
+        } else {
+            self.fresh &= book.head_mask;
         }
-        let keeps_head = keeps && self.head == head;
         self.head = head;
-        if keeps {
-            let stays = |column: u32| keeps_head && book.columns.get(column as usize).is_some_and(Column::is_head);
-            let stale = self.columns.iter_mut().enumerate().filter(|(index, _)| !stays(*index as u32));
-            stale.for_each(|(_, column)| *column = Filled::default());
-            let gone = self.units.iter_mut().zip(&book.units).filter(|(_, unit)| !stays(unit.column));
-            gone.for_each(|(seen, _)| seen.ready = false);
-        }
+        self.width = book.scanner(self.tier).map_or(1, |scanner| scanner.width());
     }
 
-    /// Empties it, keeping its buffers.
-    pub(crate) fn clear(&mut self) {
-        self.columns.clear();
-        self.units.clear();
+    /// Forgets all texts, keeping the buffers.
+    fn clear(&mut self) {
         self.texts.clear();
         self.steps.clear();
         self.words.clear();
-        self.unit_words.clear();
+        self.sums.clear();
         self.bytes.clear();
+        self.items = 0;
         self.work = 0;
     }
 
+    /// Begins anew with the scanner of a tier.
+    fn climb(&mut self, book: &Book, tier: usize) {
+        let work = self.work;
+        self.clear();
+        self.work = work;
+        self.now += 1;
+        self.head_since = self.now;
+        self.fresh = 0;
+        self.tier = tier;
+        self.width = book.scanner(tier).map_or(1, |scanner| scanner.width());
+    }
+
     fn is_full(&self) -> bool {
-        let texts = self.texts.len() * size_of::<Text>() + self.steps.len() * size_of::<Step>();
+        let texts = self.texts.len() * size_of::<Text>() + self.steps.len() * size_of::<Step>() + self.items * size_of::<Item>();
         self.bytes.len() + self.words.len() * size_of::<u64>() + texts > limits::PLAN_BYTES_MAX
     }
 
-    /// Whether an operator may match any text of a unit. None where the plan has no room left for it.
-    pub(crate) fn may_match(&mut self, tx: &Transaction, book: &Book, unit: u32, bit: u32) -> Option<bool> {
-        if !self.units.get(unit as usize)?.ready && !self.look(tx, book, unit) {
-            return None;
+    /// Whether an operator may match any text of a view; without one, whether there is any value.
+    pub(crate) fn may_match(&mut self, tx: &Transaction, book: &Book, view: u32, bit: Option<u32>) -> Answer {
+        if let Some(bit) = bit {
+            let tier = book.tier_of(bit);
+            self.needed = self.needed.max(tier);
+            if tier > self.tier {
+                self.climb(book, tier);
+            }
         }
-        let words = self.units.get(unit as usize)?.words as usize;
-        Some(self.unit_words.get(words + bit as usize / 64).is_none_or(|word| word >> (bit % 64) & 1 == 1))
+        let viewed = match self.views.get(view as usize) {
+            Some(viewed) if viewed.since == self.now => *viewed,
+            _ => self.view(tx, book, view),
+        };
+        match (viewed.admits, bit) {
+            (Admits::Nothing, _) => Answer::No,
+            (Admits::Unknown, _) => Answer::Unknown,
+            (Admits::Words, None) => Answer::Maybe,
+            (Admits::Words, Some(bit)) => {
+                let word = self.sums.get(viewed.words as usize + bit as usize / 64);
+                if word.is_none_or(|word| word >> (bit % 64) & 1 == 1) { Answer::Maybe } else { Answer::No }
+            }
+        }
     }
 
-    /// Looks at a unit now. False where the plan has no room left for it.
-    pub(crate) fn look(&mut self, tx: &Transaction, book: &Book, unit: u32) -> bool {
-        if self.units.get(unit as usize).is_some_and(|seen| seen.ready) {
+    /// Looks at all units of a view.
+    fn view(&mut self, tx: &Transaction, book: &Book, view: u32) -> Viewed {
+        let mut viewed = Viewed { since: self.now, words: 0, admits: Admits::Unknown };
+        if let Some(planned) = book.views.get(view as usize) {
+            viewed.admits = self.sum(tx, book, planned, &mut viewed.words);
+        }
+        if let Some(slot) = self.views.get_mut(view as usize) {
+            *slot = viewed;
+        }
+        viewed
+    }
+
+    fn sum(&mut self, tx: &Transaction, book: &Book, view: &View, words: &mut u32) -> Admits {
+        let mut missing = view.mask & !self.fresh;
+        while missing != 0 {
+            if !self.look_up(tx, book, missing.trailing_zeros()) {
+                return Admits::Unknown;
+            }
+            missing &= missing - 1;
+        }
+        if view.mask & self.live == 0 && !view.has_more {
+            return Admits::Nothing;
+        }
+        if view.has_more || self.items.saturating_mul(view.columns.len()) > limits::VALUES_PER_RULE_MAX {
+            let admits = self.count(tx, book, view);
+            if admits != Admits::Words {
+                return admits;
+            }
+        }
+        let mut own = NONE;
+        for watched in &view.watched {
+            if watched.column < u64::BITS && self.live >> watched.column & 1 == 0 {
+                continue;
+            }
+            let Some(filled) = self.columns.get(watched.column as usize).filter(|filled| !filled.items.is_empty()) else { continue };
+            let from = if filled.marks & watched.reach == 0 {
+                filled.words
+            } else if self.look(tx, book, watched.unit) {
+                self.units.get(watched.unit as usize).map_or(0, |seen| seen.words)
+            } else {
+                return Admits::Unknown;
+            };
+            if own == NONE {
+                // Most links see only one column that has values.
+                (own, *words) = (from, from);
+            } else {
+                if own == *words {
+                    *words = self.copy_sum(own);
+                }
+                self.add_sum(*words, from);
+            }
+        }
+        Admits::Words
+    }
+
+    /// The number of a view's values against what a rule may see.
+    fn count(&mut self, tx: &Transaction, book: &Book, view: &View) -> Admits {
+        let mut values = 0;
+        for column in &view.columns {
+            if !self.is_fresh(book, *column) && !self.look_up(tx, book, *column) {
+                return Admits::Unknown;
+            }
+            values += self.columns.get(*column as usize).map_or(0, |filled| filled.items.len());
+        }
+        if values == 0 {
+            return Admits::Nothing;
+        }
+        if values > limits::VALUES_PER_RULE_MAX {
+            return Admits::Unknown;
+        }
+        Admits::Words
+    }
+
+    /// Whether what was looked up of a column still holds.
+    fn is_fresh(&self, book: &Book, column: u32) -> bool {
+        if column < u64::BITS {
+            return self.fresh >> column & 1 == 1;
+        }
+        let (Some(planned), Some(filled)) = (book.columns.get(column as usize), self.columns.get(column as usize)) else { return false };
+        filled.since >= if planned.is_head { self.head_since } else { self.now }
+    }
+
+    /// Looks up a column's values and scans them. False where the plan has no room left for it.
+    fn look_up(&mut self, tx: &Transaction, book: &Book, column: u32) -> bool {
+        if self.is_fresh(book, column) {
+            return true;
+        }
+        let Some(planned) = book.columns.get(column as usize) else { return false };
+        if self.is_full() {
+            return false;
+        }
+        if let Column::Named(_, whole, _) = &planned.source
+            && !self.look_up(tx, book, *whole)
+        {
+            return false;
+        }
+        let Some(filled) = self.columns.get_mut(column as usize) else { return false };
+        let mut items = std::mem::take(&mut filled.items);
+        items.clear();
+        match &planned.source {
+            Column::Values(list) | Column::Names(list) => {
+                items.extend((0..tx.list(*list).len() as u32).map(|index| Item { index, text: NONE }));
+            }
+            Column::Named(list, whole, name) => {
+                let texts = self.columns.get(*whole as usize).map_or(&[][..], |whole| &whole.items);
+                let named =
+                    |item: &&Item| tx.list(*list).get(item.index as usize).is_some_and(|entry| entry.name.eq_ignore_ascii_case(name));
+                items.extend(texts.iter().filter(named));
+            }
+            Column::Picked(target) => {
+                filled.picked.clear();
+                match tx.scalar_of(target) {
+                    Some(scalar) => filled.picked.extend(scalar.map(|value| Entry { name: Bytes::new(), value })),
+                    None => filled.picked = tx.pick(target),
+                }
+                items.extend((0..filled.picked.len() as u32).map(|index| Item { index, text: NONE }));
+            }
+        }
+        let words = self.blank_sum();
+        let mut marks = 0;
+        for item in &mut items {
+            if item.text == NONE {
+                item.text = self.known(book, column, item.index).unwrap_or(self.texts.len() as u32);
+                if item.text as usize == self.texts.len() {
+                    self.scan(tx, book, Place::Value { column, index: item.index }, book.is_searched(column, self.tier));
+                }
+            }
+            marks |= self.texts.get(item.text as usize).map_or(EVERY, |text| text.marks);
+            self.add_words(words, item.text);
+        }
+        self.items += items.len();
+        let now = self.now;
+        if column < u64::BITS {
+            self.fresh |= 1 << column;
+            self.live = self.live & !(1 << column) | u64::from(!items.is_empty()) << column;
+        }
+        if let Some(filled) = self.columns.get_mut(column as usize) {
+            (filled.since, filled.marks, filled.words, filled.items) = (now, marks, words, items);
+        }
+        !self.is_full()
+    }
+
+    /// The text of another column of the head that is the same piece of the same buffer: the target and the URI mostly are.
+    fn known(&self, book: &Book, column: u32, index: u32) -> Option<u32> {
+        let is_scalar =
+            |column: u32| book.columns.get(column as usize).is_some_and(|own| own.is_head && matches!(own.source, Column::Picked(_)));
+        let own = self.columns.get(column as usize).filter(|_| is_scalar(column))?.picked.get(index as usize)?;
+        let same = |other: &&Filled| {
+            let value = other.picked.first().map(|entry| &entry.value);
+            other.since >= self.head_since
+                && value.is_some_and(|value| value.as_ptr() == own.value.as_ptr() && value.len() == own.value.len())
+        };
+        let others = (0_u32..).zip(&self.columns).filter(|(other, _)| *other != column && is_scalar(*other));
+        let text = others.map(|(_, filled)| filled).find(same)?.items.first().map(|item| item.text)?;
+        // A text that nothing was looked for in is of no use where something is.
+        self.texts.get(text as usize).filter(|text| text.searched || !book.is_searched(column, self.tier)).map(|_| text)
+    }
+
+    /// Looks at a unit whose chain may change something. False where the plan has no room left for it.
+    fn look(&mut self, tx: &Transaction, book: &Book, unit: u32) -> bool {
+        let Some(planned) = book.units.get(unit as usize) else { return false };
+        let since = self.columns.get(planned.column as usize).map_or(u64::MAX, |filled| filled.since);
+        if self.units.get(unit as usize).is_some_and(|seen| seen.since >= since) {
             return true;
         }
         if self.is_full() {
             return false;
         }
-        let Some(planned) = book.units.get(unit as usize) else { return false };
-        let seen = match &planned.step {
-            None => self.root(tx, book, planned.column),
+        let Some(own) = self.units.get_mut(unit as usize) else { return false };
+        let mut seen = Seen { changed: std::mem::take(&mut own.changed), since: self.now, words: 0, marks: 0 };
+        seen.changed.clear();
+        match &planned.step {
+            None => {
+                if let Some(filled) = self.columns.get(planned.column as usize) {
+                    (seen.words, seen.marks) = (filled.words, filled.marks);
+                }
+            }
             Some(step) => {
                 if !self.look(tx, book, step.parent) {
                     return false;
                 }
-                self.chained(tx, book, planned.column, step)
+                self.chained(tx, book, planned.column, step, &mut seen);
             }
-        };
+        }
         if let Some(slot) = self.units.get_mut(unit as usize) {
             *slot = seen;
         }
         !self.is_full()
     }
 
-    /// The column itself: every value is scanned.
-    fn root(&mut self, tx: &Transaction, book: &Book, column: u32) -> Seen {
-        let first = self.texts.len() as u32;
-        let count = self.fill(tx, book, column, first);
-        let mut marks = 0;
-        for index in 0..count {
-            marks |= self.scan(tx, book, Place::Value { column, index });
-        }
-        let words = self.blank_words(book);
-        for text in first..first + count {
-            self.add_words(book, words, text);
-        }
-        Seen { ready: true, words, marks, changed: Vec::new() }
-    }
-
-    /// Looks up the column's values; says how many there are.
-    fn fill(&mut self, tx: &Transaction, book: &Book, column: u32, first: u32) -> u32 {
-        let Some(filled) = self.columns.get_mut(column as usize) else { return 0 };
-        let count = match book.columns.get(column as usize) {
-            None => 0,
-            Some(Column::Values(list) | Column::Names(list)) => tx.list(*list).len(),
-            Some(Column::Picked(target)) => {
-                filled.picked = tx.pick(target);
-                filled.picked.len()
-            }
-        };
-        (filled.first, filled.count) = (first, count as u32);
-        filled.count
-    }
-
     /// One transformation more: those texts that it may change are transformed and scanned.
-    fn chained(&mut self, tx: &Transaction, book: &Book, column: u32, step: &Chained) -> Seen {
-        let Some(parent) = self.units.get(step.parent as usize) else { return Seen::default() };
-        let mut seen = Seen { ready: true, words: parent.words, marks: parent.marks, changed: parent.changed.clone() };
+    fn chained(&mut self, tx: &Transaction, book: &Book, column: u32, step: &Chained, seen: &mut Seen) {
+        let Some(parent) = self.units.get(step.parent as usize) else { return };
+        (seen.words, seen.marks) = (parent.words, parent.marks);
         if parent.marks & step.triggers == 0 {
-            return seen;
+            seen.changed.extend_from_slice(&parent.changed);
+            return;
         }
-        let (first, count) = self.columns.get(column as usize).map_or((0, 0), |filled| (filled.first, filled.count));
-        let raw = self.texts.get(first as usize..(first + count) as usize).unwrap_or_default();
-        let mut before = seen.changed.as_slice();
-        let mut todo = Vec::with_capacity(before.len());
-        for (index, text) in (0..count).zip(raw) {
+        let mut todo = std::mem::take(&mut self.todo);
+        todo.clear();
+        let items = self.columns.get(column as usize).map_or(&[][..], |filled| &filled.items);
+        let mut before = parent.changed.as_slice();
+        for (at, item) in (0_u32..).zip(items) {
             match before.split_first() {
-                Some((changed, rest)) if changed.0 == index => {
+                Some((changed, rest)) if changed.0 == at => {
                     before = rest;
                     todo.push(*changed);
                 }
-                _ if text.marks & step.triggers != 0 => todo.push((index, first + index)),
+                _ if self.texts.get(item.text as usize).is_some_and(|text| text.marks & step.triggers != 0) => todo.push((at, item.text)),
                 _ => {}
             }
         }
-        seen.changed.clear();
         let mut own_words = NONE;
-        for (index, text) in todo {
-            let marks = self.texts.get(text as usize).map_or(0, |text| text.marks);
-            let made = if marks & step.triggers == 0 { text } else { self.transformed(tx, book, text, step.transformation) };
-            if made != first + index {
-                seen.changed.push((index, made));
+        for (at, text) in &todo {
+            let marks = self.texts.get(*text as usize).map_or(0, |text| text.marks);
+            let made = if marks & step.triggers == 0 { *text } else { self.transformed(tx, book, *text, step.transformation) };
+            if self.columns.get(column as usize).and_then(|filled| filled.items.get(*at as usize)).is_none_or(|item| item.text != made) {
+                seen.changed.push((*at, made));
             }
-            if made != text {
+            if made != *text {
                 if own_words == NONE {
-                    own_words = self.copy_words(book, seen.words);
+                    own_words = self.copy_sum(seen.words);
                 }
-                self.add_words(book, own_words, made);
+                self.add_words(own_words, made);
                 seen.marks |= self.texts.get(made as usize).map_or(0, |text| text.marks);
             }
         }
         if own_words != NONE {
             seen.words = own_words;
         }
-        seen
+        self.todo = todo;
     }
 
     /// The text behind a transformation, which runs on a text only once.
     fn transformed(&mut self, tx: &Transaction, book: &Book, text: u32, transformation: Transformation) -> u32 {
         let Some(from) = self.texts.get(text as usize) else { return text };
-        let (place, last) = (from.place, from.step);
+        let (place, marks, last, searched) = (from.place, from.marks, from.step, from.searched);
         let mut at = last;
         while let Some(step) = self.steps.get(at as usize) {
             if step.transformation == transformation {
@@ -266,20 +494,24 @@ impl Sight {
             }
             at = step.next;
         }
-        let value = self.bytes_at(tx, book, place);
-        let length = value.len();
-        let changed = match transformation.apply(Cow::Borrowed(value)) {
-            Cow::Borrowed(same) if same.len() == length => None,
-            changed => Some(changed.into_owned()),
-        };
+        let length = self.bytes_at(tx, book, place).len();
         self.work += length;
-        let to = match changed {
-            None => text,
-            Some(made) => {
-                let start = self.bytes.len();
-                self.bytes.extend_from_slice(&made);
-                self.scan(tx, book, Place::Made { start, end: self.bytes.len() });
-                self.texts.len() as u32 - 1
+        let to = if transformation == Transformation::Lowercase && book.capitals != 0 {
+            self.lowered(tx, book, text, (place, marks, searched))
+        } else {
+            let value = self.bytes_at(tx, book, place);
+            let changed = match transformation.apply(Cow::Borrowed(value)) {
+                Cow::Borrowed(same) if same.len() == length => None,
+                changed => Some(changed.into_owned()),
+            };
+            match changed {
+                None => text,
+                Some(made) => {
+                    let start = self.bytes.len();
+                    self.bytes.extend_from_slice(&made);
+                    self.scan(tx, book, Place::Made { start, end: self.bytes.len() }, searched);
+                    self.texts.len() as u32 - 1
+                }
             }
         };
         let step = self.steps.len() as u32;
@@ -290,17 +522,44 @@ impl Sight {
         to
     }
 
-    /// Scans what is at a place, as a new text; gives its marks.
-    fn scan(&mut self, tx: &Transaction, book: &Book, place: Place) -> Marks {
+    /// A text with capitals, without them: the scanner does not tell them apart, so that its answer holds for both.
+    fn lowered(&mut self, tx: &Transaction, book: &Book, text: u32, (place, marks, searched): (Place, Marks, bool)) -> u32 {
+        if marks & book.capitals == 0 {
+            return text;
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        let start = bytes.len();
+        match place {
+            Place::Made { start, end } if end <= bytes.len() => bytes.extend_from_within(start..end),
+            _ => bytes.extend_from_slice(self.bytes_at(tx, book, place)),
+        }
+        if let Some(own) = bytes.get_mut(start..) {
+            own.make_ascii_lowercase();
+        }
+        let place = Place::Made { start, end: bytes.len() };
+        self.bytes = bytes;
+        let from = text as usize * self.width;
+        self.words.extend_from_within(from..from + self.width);
+        self.texts.push(Text { place, marks: marks & !book.capitals, searched, step: NONE });
+        self.texts.len() as u32 - 1
+    }
+
+    /// Scans what is at a place, as a new text.
+    fn scan(&mut self, tx: &Transaction, book: &Book, place: Place, searched: bool) {
+        let Some(scanner) = book.scanner(self.tier) else { return };
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut words = std::mem::take(&mut self.words);
         let value = self.bytes_at(tx, book, place);
         let length = value.len();
-        let marks = book.scanner.scan(value, &mut scratch, &mut words) | EVERY;
-        self.texts.push(Text { place, marks, step: NONE });
+        let marks = if searched {
+            scanner.scan(value, &mut scratch, &mut words)
+        } else {
+            words.resize(words.len() + self.width, 0);
+            scanner.marks(value)
+        };
+        self.texts.push(Text { place, marks: marks | EVERY, searched, step: NONE });
         self.work += length + limits::FUEL_PER_RUN as usize;
         (self.scratch, self.words) = (scratch, words);
-        marks
     }
 
     fn bytes_at<'a>(&'a self, tx: &'a Transaction, book: &Book, place: Place) -> &'a [u8] {
@@ -310,37 +569,39 @@ impl Sight {
         }
     }
 
-    fn blank_words(&mut self, book: &Book) -> u32 {
-        let start = self.unit_words.len();
-        self.unit_words.resize(start + book.scanner.width(), 0);
+    fn blank_sum(&mut self) -> u32 {
+        let start = self.sums.len();
+        self.sums.resize(start + self.width, 0);
         start as u32
     }
 
-    fn copy_words(&mut self, book: &Book, from: u32) -> u32 {
-        let (start, from) = (self.unit_words.len(), from as usize);
-        self.unit_words.extend_from_within(from..from + book.scanner.width());
+    fn copy_sum(&mut self, from: u32) -> u32 {
+        let (start, from) = (self.sums.len(), from as usize);
+        self.sums.extend_from_within(from..from + self.width);
         start as u32
     }
 
-    fn add_words(&mut self, book: &Book, to: u32, text: u32) {
-        let width = book.scanner.width();
-        let (from, to) = (text as usize * width, to as usize);
-        let Some(more) = self.words.get(from..from + width) else { return };
-        let own = self.unit_words.get_mut(to..to + width).into_iter().flatten();
+    fn add_sum(&mut self, to: u32, from: u32) {
+        for word in 0..self.width {
+            let more = self.sums.get(from as usize + word).copied().unwrap_or(0);
+            if let Some(sum) = self.sums.get_mut(to as usize + word) {
+                *sum |= more;
+            }
+        }
+    }
+
+    fn add_words(&mut self, to: u32, text: u32) {
+        let (from, to) = (text as usize * self.width, to as usize);
+        let Some(more) = self.words.get(from..from + self.width) else { return };
+        let own = self.sums.get_mut(to..to + self.width).into_iter().flatten();
         own.zip(more).for_each(|(word, more)| *word |= more);
-    }
-
-    /// How many values a unit's column has, once it was looked at.
-    pub(crate) fn count(&self, book: &Book, unit: u32) -> u32 {
-        let column = book.units.get(unit as usize).map_or(NONE, |unit| unit.column);
-        self.columns.get(column as usize).map_or(0, |filled| filled.count)
     }
 
     /// A value of a column and its name inside the collection.
     pub(crate) fn entry<'a>(&'a self, tx: &'a Transaction, book: &Book, column: u32, index: u32) -> Option<(&'a Bytes, &'a Bytes)> {
         let index = index as usize;
-        match book.columns.get(column as usize)? {
-            Column::Values(list) => tx.list(*list).get(index).map(|entry| (&entry.name, &entry.value)),
+        match &book.columns.get(column as usize)?.source {
+            Column::Values(list) | Column::Named(list, ..) => tx.list(*list).get(index).map(|entry| (&entry.name, &entry.value)),
             Column::Names(list) => tx.list(*list).get(index).map(|entry| (&entry.name, &entry.name)),
             Column::Picked(_) => {
                 let entry = self.columns.get(column as usize)?.picked.get(index)?;
@@ -349,37 +610,48 @@ impl Sight {
         }
     }
 
-    /// The text of a value behind a unit's chain.
-    pub(crate) fn text(&self, book: &Book, unit: u32, index: u32) -> u32 {
-        let Some(seen) = self.units.get(unit as usize) else { return NONE };
-        match seen.changed.binary_search_by_key(&index, |changed| changed.0) {
-            Ok(at) => seen.changed.get(at).map_or(NONE, |changed| changed.1),
-            Err(_) => {
-                let column = book.units.get(unit as usize).map_or(NONE, |unit| unit.column);
-                self.columns.get(column as usize).map_or(NONE, |filled| filled.first + index)
-            }
-        }
+    /// The items of a unit's column, and which of them its chain changed.
+    fn items(&self, book: &Book, unit: u32) -> (&[Item], &[(u32, u32)]) {
+        let Some(planned) = book.units.get(unit as usize) else { return (&[], &[]) };
+        let Some(filled) = self.columns.get(planned.column as usize) else { return (&[], &[]) };
+        let changed = match self.units.get(unit as usize) {
+            Some(seen) if filled.marks & planned.reach != 0 => seen.changed.as_slice(),
+            _ => &[],
+        };
+        (&filled.items, changed)
+    }
+
+    /// How many values a unit's column has, once it was looked at.
+    pub(crate) fn values(&self, book: &Book, unit: u32) -> u32 {
+        self.items(book, unit).0.len() as u32
+    }
+
+    /// The text of an item behind a unit's chain, and the place of its value in the column's source.
+    pub(crate) fn text(&self, book: &Book, unit: u32, at: u32) -> Option<(u32, u32)> {
+        let (items, changed) = self.items(book, unit);
+        let item = items.get(at as usize)?;
+        let text = changed.binary_search_by_key(&at, |changed| changed.0).ok().and_then(|at| changed.get(at));
+        Some((item.index, text.map_or(item.text, |changed| changed.1)))
     }
 
     /// Whether an operator may match a text.
-    pub(crate) fn text_may_match(&self, book: &Book, text: u32, bit: u32) -> bool {
-        let word = self.words.get(text as usize * book.scanner.width() + bit as usize / 64);
+    pub(crate) fn text_may_match(&self, text: u32, bit: u32) -> bool {
+        let word = self.words.get(text as usize * self.width + bit as usize / 64);
         word.is_none_or(|word| word >> (bit % 64) & 1 == 1)
     }
 
-    /// The values of a unit that an operator may match, all of them without one, and their texts.
-    pub(crate) fn candidates<'a>(&'a self, book: &'a Book, unit: u32, bit: Option<u32>) -> impl Iterator<Item = (u32, u32)> + 'a {
-        let column = book.units.get(unit as usize).map_or(NONE, |unit| unit.column);
-        let (first, count) = self.columns.get(column as usize).map_or((0, 0), |filled| (filled.first, filled.count));
-        let mut changed = self.units.get(unit as usize).map_or(&[][..], |seen| &seen.changed);
-        let texts = (0..count).map(move |index| match changed.split_first() {
-            Some(((at, text), rest)) if *at == index => {
+    /// The items of a unit that an operator may match, all of them without one: their numbers, their places in the column's source and
+    /// their texts.
+    pub(crate) fn candidates<'a>(&'a self, book: &'a Book, unit: u32, bit: Option<u32>) -> impl Iterator<Item = (u32, u32, u32)> + 'a {
+        let (items, mut changed) = self.items(book, unit);
+        let texts = (0_u32..).zip(items).map(move |(at, item)| match changed.split_first() {
+            Some(((first, text), rest)) if *first == at => {
                 changed = rest;
-                (index, *text)
+                (at, item.index, *text)
             }
-            _ => (index, first + index),
+            _ => (at, item.index, item.text),
         });
-        texts.filter(move |(_, text)| bit.is_none_or(|bit| self.text_may_match(book, *text, bit)))
+        texts.filter(move |(_, _, text)| bit.is_none_or(|bit| self.text_may_match(*text, bit)))
     }
 
     /// The bytes of a text.
@@ -398,7 +670,14 @@ impl Sight {
     /// Whether the column's values were picked by the target's own selector.
     pub(crate) fn is_picked(book: &Book, unit: u32) -> bool {
         let column = book.units.get(unit as usize).and_then(|unit| book.columns.get(unit.column as usize));
-        matches!(column, Some(Column::Picked(_)))
+        matches!(column.map(|column| &column.source), Some(Column::Picked(_) | Column::Named(..)))
+    }
+}
+
+/// Makes a list at least so long.
+fn grow<T: Default>(list: &mut Vec<T>, length: usize) {
+    if list.len() < length {
+        list.resize_with(length, T::default);
     }
 }
 
@@ -412,6 +691,11 @@ impl Transaction {
             List::RequestHeaders => &self.request.headers,
             List::ResponseHeaders => &self.response.headers,
         }
+    }
+
+    /// The value of a target whose variable has only one: some where it is such a variable.
+    fn scalar_of(&self, target: &Target) -> Option<Option<Bytes>> {
+        (!target.variable.is_collection()).then(|| self.scalar(target.variable))
     }
 
     /// How many values a target has, without making a list of them where that is easy. None where it is not.

@@ -197,11 +197,12 @@ fn an_exclusion_that_excludes_nothing_is_a_warning_at_its_place() {
     let text = format!(
         "[[listener]]\naddress = \"127.0.0.1:8080\"\ntls = false\n[forward]\nhttps = \"either\"\n\
          [[backend]]\nname = \"app\"\nmembers = [\"http://127.0.0.1:9\"]\n\
-         {}{}{}{}[[site]]\nnames = [\"a.test\"]\nrequire = [\"all granted\"]\n[[site.map]]\npath = \"/a\"\nto = \"app/a\"\n",
+         {}{}{}{}{}[[site]]\nnames = [\"a.test\"]\nrequire = [\"all granted\"]\n[[site.map]]\npath = \"/a\"\nto = \"app/a\"\n",
         exclusion("rule = [10310, 99999, \"tag attack-sql\"]"),
         exclusion("rule = 10310\npath = \"/b\""),
         exclusion("rule = 10310\nexpires = \"2020-12-31\""),
         exclusion("rule = 10310\npath = \"/a/b\"\ntarget = \"ARGS:x|REQUEST_HEADERS:Referer\""),
+        exclusion("rule = 10310\ntarget = \"ARGS:x|ARGS:json.text\""),
     );
     let path = folder.path().join("gateway.toml");
     fs::write(&path, &text).unwrap();
@@ -214,6 +215,7 @@ fn an_exclusion_that_excludes_nothing_is_a_warning_at_its_place() {
             "10: no rule has the tag attack-sql (did you mean \"tag attack-sqli\"?)",
             "15: no path that this exclusion is for lies here (write a path inside one of the maps)",
             "20: this exclusion ended with 2020-12-31: its rules apply again (remove it, or ask its owner, the tests, for a later day)",
+            "31: members of JSON bodies have no `json.` before their names here, as in ModSecurity 2 (write `ARGS:text`)",
         ]
     );
     fs::write(&path, text.replace("ARGS:x", "ARG:x")).unwrap();

@@ -43,6 +43,12 @@ pub struct Rx {
 
 #[derive(Debug)]
 enum Engine {
+    /// `^$`
+    Empty,
+    /// `^.*$`
+    Anything,
+    /// `^name`, and whether letters count in any case
+    Prefix(Box<[u8]>, bool),
     Linear(regex::bytes::Regex),
     Backtracking(Box<fancy_regex::Regex>),
 }
@@ -56,6 +62,9 @@ impl Rx {
     pub fn compile(argument: &str) -> Result<Self, String> {
         let translated = translate::translate(argument)?;
         let engine = match translated.needs_backtracking {
+            None if translated.pattern == "^$" => Engine::Empty,
+            None if translated.pattern == "^.*$" => Engine::Anything,
+            None if let Some((text, any_case)) = prefix(&translated.pattern) => Engine::Prefix(text.as_bytes().into(), any_case),
             None => regex::bytes::RegexBuilder::new(&translated.pattern)
                 .unicode(false)
                 .dot_matches_new_line(true)
@@ -94,13 +103,16 @@ impl Rx {
 
     /// Whether matching is linear in the value. A pattern for which it is not deserves a word at check time.
     pub fn is_linear(&self) -> bool {
-        matches!(self.engine, Engine::Linear(_))
+        !matches!(self.engine, Engine::Backtracking(_))
     }
 
     /// Looks for the pattern in a value; groups go to `captures`.
     pub fn matches(&self, value: &[u8], captures: Option<&mut Captures>) -> Matched {
         let Some(captures) = captures else {
             return match &self.engine {
+                Engine::Empty => Matched::from(value.is_empty()),
+                Engine::Anything => Matched::Yes,
+                Engine::Prefix(text, any_case) => Matched::from(begins(value, text, *any_case)),
                 Engine::Linear(regex) => Matched::from(regex.is_match(value)),
                 Engine::Backtracking(_) => self.find_at(value, 0).map_or_else(Matched::Error, |found| Matched::from(found.is_some())),
             };
@@ -151,6 +163,9 @@ impl Rx {
             return Ok(None);
         }
         match &self.engine {
+            Engine::Empty => Ok(value.is_empty().then_some(0..0)),
+            Engine::Anything => Ok((from == 0).then_some(0..value.len())),
+            Engine::Prefix(text, any_case) => Ok((from == 0 && begins(value, text, *any_case)).then_some(0..text.len())),
             Engine::Linear(regex) => Ok(regex.find_at(value, from).map(|found| found.range())),
             Engine::Backtracking(regex) => {
                 bounded(value)?;
@@ -163,6 +178,9 @@ impl Rx {
     /// The first match at or behind `from`, as the places of its first ten groups.
     fn groups_at(&self, value: &[u8], from: usize) -> Result<Option<Vec<Option<Range<usize>>>>, String> {
         match &self.engine {
+            Engine::Empty | Engine::Anything | Engine::Prefix(..) => Ok(self.find_at(value, from)?.map(|whole| vec![Some(whole)])),
+            // Without groups the whole match is all there is.
+            Engine::Linear(regex) if regex.captures_len() == 1 => Ok(self.find_at(value, from)?.map(|whole| vec![Some(whole)])),
             Engine::Linear(regex) => {
                 // Most values do not match, and finding that out needs no places of groups.
                 if !regex.is_match_at(value, from) {
@@ -178,6 +196,17 @@ impl Rx {
             }
         }
     }
+}
+
+/// The text of a pattern that says only how values begin, and whether letters count in any case.
+fn prefix(pattern: &str) -> Option<(&str, bool)> {
+    let (rest, any_case) = pattern.strip_prefix("(?i)").map_or((pattern, false), |rest| (rest, true));
+    let text = rest.strip_prefix('^').filter(|text| !text.is_empty())?;
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_').then_some((text, any_case))
+}
+
+fn begins(value: &[u8], text: &[u8], any_case: bool) -> bool {
+    value.get(..text.len()).is_some_and(|start| if any_case { start.eq_ignore_ascii_case(text) } else { start == text })
 }
 
 /// Whether a translated pattern names a byte above 7F. The backtracking engine would take it for a character, which

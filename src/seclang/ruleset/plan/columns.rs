@@ -1,5 +1,7 @@
 //! Columns: lists of values that stay as they are while the rules of a phase run.
 
+use std::sync::Arc;
+
 use crate::target::{Selector, Target};
 use crate::variable::Variable as V;
 
@@ -10,6 +12,8 @@ pub(crate) enum Column {
     Values(List),
     /// See [`Column::Values`].
     Names(List),
+    /// Those of a list's values that have a name: the list, its own column, the name.
+    Named(List, u32, Arc<[u8]>),
     /// What the target picks, looked up once in a phase.
     Picked(Box<Target>),
 }
@@ -33,14 +37,30 @@ impl Column {
     pub(super) fn same(&self, other: &Column) -> bool {
         match (self, other) {
             (Column::Values(a), Column::Values(b)) | (Column::Names(a), Column::Names(b)) => a == b,
+            (Column::Named(a, _, name), Column::Named(b, _, other)) => a == b && name.eq_ignore_ascii_case(other),
             (Column::Picked(a), Column::Picked(b)) => a.same(b) && path(a) == path(b),
             _ => false,
         }
     }
 
     /// Whether it stays as it is between the phases of the request.
-    pub(crate) fn is_head(&self) -> bool {
-        matches!(self, Column::Values(list) | Column::Names(list) if matches!(list, List::ArgsGet | List::Cookies | List::RequestHeaders))
+    pub(super) fn is_head(&self) -> bool {
+        match self {
+            Column::Values(list) | Column::Names(list) | Column::Named(list, ..) => {
+                matches!(list, List::ArgsGet | List::Cookies | List::RequestHeaders)
+            }
+            Column::Picked(target) => matches!(
+                target.variable,
+                V::QueryString
+                    | V::RequestBasename
+                    | V::RequestFilename
+                    | V::RequestLine
+                    | V::RequestMethod
+                    | V::RequestProtocol
+                    | V::RequestUri
+                    | V::RequestUriRaw
+            ),
+        }
     }
 }
 
@@ -52,24 +72,33 @@ fn path(target: &Target) -> Option<&str> {
     }
 }
 
-/// The columns of a target's variable, in order. A selector picks from them later.
-pub(super) fn of(target: &Target) -> Vec<Column> {
-    let values = |lists: &[List]| lists.iter().map(|list| Column::Values(*list)).collect();
-    let names = |lists: &[List]| lists.iter().map(|list| Column::Names(*list)).collect();
+/// What a target's values are made of, in order.
+pub(super) enum Source {
+    /// Lists; a selector by a name picks from them.
+    Values(&'static [List]),
+    /// The names of lists. A selector picks from them later.
+    Names(&'static [List]),
+    /// Anything else.
+    Picked,
+}
+
+/// The source of a target's values.
+pub(super) fn of(target: &Target) -> Source {
+    const ARGS: &[List] = &[List::ArgsGet, List::ArgsPost];
     match target.variable {
-        V::Args => values(&[List::ArgsGet, List::ArgsPost]),
-        V::ArgsGet => values(&[List::ArgsGet]),
-        V::ArgsPost => values(&[List::ArgsPost]),
-        V::ArgsNames => names(&[List::ArgsGet, List::ArgsPost]),
-        V::ArgsGetNames => names(&[List::ArgsGet]),
-        V::ArgsPostNames => names(&[List::ArgsPost]),
-        V::RequestCookies => values(&[List::Cookies]),
-        V::RequestCookiesNames => names(&[List::Cookies]),
-        V::RequestHeaders => values(&[List::RequestHeaders]),
-        V::RequestHeadersNames => names(&[List::RequestHeaders]),
-        V::ResponseHeaders => values(&[List::ResponseHeaders]),
-        V::ResponseHeadersNames => names(&[List::ResponseHeaders]),
-        _ => vec![Column::Picked(Box::new(target.clone()))],
+        V::Args => Source::Values(ARGS),
+        V::ArgsGet => Source::Values(&[List::ArgsGet]),
+        V::ArgsPost => Source::Values(&[List::ArgsPost]),
+        V::ArgsNames => Source::Names(ARGS),
+        V::ArgsGetNames => Source::Names(&[List::ArgsGet]),
+        V::ArgsPostNames => Source::Names(&[List::ArgsPost]),
+        V::RequestCookies => Source::Values(&[List::Cookies]),
+        V::RequestCookiesNames => Source::Names(&[List::Cookies]),
+        V::RequestHeaders => Source::Values(&[List::RequestHeaders]),
+        V::RequestHeadersNames => Source::Names(&[List::RequestHeaders]),
+        V::ResponseHeaders => Source::Values(&[List::ResponseHeaders]),
+        V::ResponseHeadersNames => Source::Names(&[List::ResponseHeaders]),
+        _ => Source::Picked,
     }
 }
 

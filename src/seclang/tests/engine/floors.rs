@@ -15,6 +15,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("value", 10),
     ("verdict", 10),
     ("collections", 11),
+    ("tx", 11),
     ("transform", 20),
     ("expand", 20),
     ("syntax", 20),

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use seclang::MemoryFiles;
 use seclang::limits::INJECTION_BYTES_MAX;
 use seclang::operator::{Captures, Matched, Need, Operator};
 use seclang::source::FileSource;
@@ -260,5 +261,17 @@ proptest! {
                 && !bytes[start + argument.len()..].first().is_some_and(word)
         });
         prop_assert_eq!(operator.matches(bytes, None, None), Matched::from(slow));
+    }
+}
+
+proptest! {
+    #[test]
+    fn simple_patterns_answer_as_the_same_pattern_in_a_group(value in "[aAbB_1\\n]{0,6}", pattern in prop::sample::select(vec!["^$", "^.*$", "^a", "(?i)^a_b", "^Ab1", "(?i)^b"])) {
+        let answer = |pattern: &str| {
+            let mut captures = Captures::default();
+            let operator = Operator::compile("rx", pattern, &MemoryFiles::new(), "rules.conf").expect("a pattern");
+            (operator.matches(value.as_bytes(), None, Some(&mut captures)), captures.get(0).map(<[u8]>::to_vec), operator.matches(value.as_bytes(), None, None))
+        };
+        prop_assert_eq!(answer(pattern), answer(&format!("(?:{pattern})")));
     }
 }
