@@ -166,6 +166,9 @@ pub(crate) struct Found {
     pub(crate) xml_document: xml::Document,
 }
 
+/// Rules, and the variables that a `ctl` has taken out of them.
+pub(crate) type Lost = (Arc<[u32]>, Arc<[Target]>);
+
 /// What rules change while they run.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -179,8 +182,8 @@ pub(crate) struct State {
     pub(crate) matched_vars: Vec<(Bytes, Bytes)>,
     /// One bit a rule: taken out by `ctl`.
     pub(crate) removed: Vec<u64>,
-    /// Targets that were taken out of rules.
-    lost_targets: Vec<Lost>,
+    /// Targets that were taken out of rules, whose numbers are ascending.
+    pub(crate) lost_targets: Vec<Lost>,
     /// One bit a rule: whether `lost_targets` has it.
     pub(crate) losing_targets: Vec<u64>,
     pub(crate) allow: Option<(Allow, Phase)>,
@@ -199,13 +202,6 @@ pub(crate) struct State {
     pub(crate) patterns: BTreeMap<Bytes, Arc<Rx>>,
     pub(crate) current_rule: Option<u32>,
     pub(crate) phase: Option<Phase>,
-}
-
-/// Targets that were taken out of rules, whose numbers are ascending.
-#[derive(Debug)]
-struct Lost {
-    rules: Arc<[u32]>,
-    targets: Arc<[Target]>,
 }
 
 /// A value that matched.
@@ -322,11 +318,11 @@ impl Transaction {
 
     /// Takes targets out of rules.
     pub(crate) fn lose_targets(&mut self, rules: &Arc<[u32]>, targets: &Arc<[Target]>) {
-        let known = self.state.lost_targets.iter().any(|lost| Arc::ptr_eq(&lost.rules, rules) && Arc::ptr_eq(&lost.targets, targets));
+        let known = self.state.lost_targets.iter().any(|(same, lost)| Arc::ptr_eq(same, rules) && Arc::ptr_eq(lost, targets));
         if known || self.state.lost_targets.len() >= limits::COLLECTION_VARIABLES_MAX {
             return;
         }
-        self.state.lost_targets.push(Lost { rules: Arc::clone(rules), targets: Arc::clone(targets) });
+        self.state.lost_targets.push((Arc::clone(rules), Arc::clone(targets)));
         let words = self.state.removed.len();
         self.state.losing_targets.resize(words, 0);
         for index in rules.iter() {
@@ -338,8 +334,8 @@ impl Transaction {
 
     /// The targets that were taken out of a rule.
     pub(crate) fn lost_targets(&self, rule: u32) -> Vec<Target> {
-        let lost = self.state.lost_targets.iter().filter(|lost| lost.rules.binary_search(&rule).is_ok());
-        lost.flat_map(|lost| lost.targets.iter().cloned()).collect()
+        let lost = self.state.lost_targets.iter().filter(|(rules, _)| rules.binary_search(&rule).is_ok());
+        lost.flat_map(|(_, targets)| targets.iter().cloned()).collect()
     }
 
     /// What matched so far, in order; at most [`limits::MATCHES_PER_RULE_MAX`] of a rule and [`limits::MATCHES_MAX`] in all are kept.
