@@ -71,6 +71,8 @@ pub(super) struct Worker {
     /// Up to here the receiver has everything.
     confirmed: Option<Place>,
     saved: (Option<Place>, Instant),
+    /// The place could not be saved the last time.
+    is_unsaved: bool,
     /// The pause after the next failure.
     pause: Duration,
 }
@@ -95,6 +97,7 @@ impl Worker {
             doubtful: VecDeque::new(),
             confirmed: None,
             saved: (None, Instant::now()),
+            is_unsaved: false,
             pause: AUDIT_SHIP_PAUSE_MIN,
         }
     }
@@ -132,8 +135,10 @@ impl Worker {
         self.finish().await;
     }
 
-    /// Sends a batch; false where there was nothing to send.
+    /// Sends a batch; false where there is no more for now.
     async fn round(&mut self) -> Result<bool, Trouble> {
+        // Reading alone would let no clock run.
+        tokio::task::yield_now().await;
         if self.feed.is_none() {
             let feed = Feed::open(&self.ship, self.directory.clone(), self.spill.clone()).map_err(|error| unreadable(&error))?;
             self.confirmed = feed.place();
@@ -161,7 +166,7 @@ impl Worker {
         if self.doubtful.is_empty() {
             self.well();
         }
-        Ok(!batch.items.is_empty())
+        Ok(batch.is_full || !batch.items.is_empty())
     }
 
     fn sent(&self, batch: &Batch, sent: &Sent) {
@@ -254,9 +259,9 @@ impl Worker {
             return;
         }
         match place.save(&self.ship.cursor) {
-            Ok(()) => self.saved.0 = Some(place),
-            Err(error) if self.state.failed(&format!("its place cannot be saved: {error}")) => {
-                tracing::warn!(receiver = &*self.ship.name, %error, "the place of a receiver of audit records cannot be saved");
+            Ok(()) => (self.saved.0, self.is_unsaved) = (Some(place), false),
+            Err(error) if !std::mem::replace(&mut self.is_unsaved, true) => {
+                tracing::warn!(receiver = &*self.ship.name, %error, "the place of a receiver cannot be saved: after a restart, records come again");
             }
             Err(_) => {}
         }

@@ -369,7 +369,7 @@ fn floods_and_long_bodies_are_refused_and_the_queue_is_bounded() {
     );
     assert_eq!(ask(site.tls, Some(HOST), &chunked).0, 413);
     // Whoever only looks is bounded too, by what the page's own limit is.
-    let refused = (0..80).find(|_| ask(site.tls, Some(HOST), &get(HOST, PAGE, None)).0 == 429);
+    let refused = (0..600).find(|_| ask(site.tls, Some(HOST), &get(HOST, PAGE, None)).0 == 429);
     assert!(refused.is_some_and(|looks| looks > 40), "{refused:?}");
     for (reason, count) in [("account_queue_full", 1), ("account_request_flood", 2), ("form_too_large", 2)] {
         site.decided(reason, count);

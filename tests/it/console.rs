@@ -338,3 +338,23 @@ fn the_state_says_how_many_wait_for_an_account_and_not_who() {
         assert!(!page.contains("zoe") && !page.contains("$2y$"), "{page}");
     });
 }
+
+#[test]
+fn the_state_says_what_receivers_of_the_trail_have_and_lack() {
+    run(async {
+        let backend = Backend::start(|_| ok("the application")).await;
+        let receiver = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let ship = |name: &str, address: SocketAddr| {
+            format!("[[audit.ship]]\nname = \"{name}\"\nkind = \"syslog\"\naddress = \"{address}\"\ntransport = \"tcp\"\n")
+        };
+        let (alive, dead) = (receiver.local_addr().unwrap(), crate::program::free_address());
+        let policy = format!("{ADMIN}{}{}{}", ship("alive", alive), ship("dead", dead), open_site(backend.address, ""));
+        let gate = Gate::start(&policy);
+        let admin = gate.gateway().admin_address().unwrap();
+        let cookie = login(admin).await;
+        let page = state(admin, &cookie, "connection refused").await;
+        assert!(page.contains("Shipped to dead") && page.contains("fails</span>"), "{page}");
+        assert!(page.contains("Shipped to alive") && page.contains("takes records</span>"), "{page}");
+        assert!(page.contains(&format!("syslog+tcp://{dead}")), "{page}");
+    });
+}

@@ -1,6 +1,6 @@
 //! The audit trail leaves the machine: every record, in order, whatever happens to receivers and to the gateway meanwhile.
 
-use super::program::{ask, free_address, get, portcullis, until};
+use super::program::{Program, ask, free_address, get, portcullis, until};
 use super::receivers::{Http, Messages, Post, Syslog, answer, asking_for_certificates, authority};
 use portcullis::server::{Gateway, prepare};
 use serde_json::Value;
@@ -466,6 +466,40 @@ fn a_reload_takes_up_receivers_and_a_mistake_leaves_those_there_are() {
     until(|| if numbers(&third.records()).len() >= 3 { Ok(()) } else { Err("not all came".into()) });
     house.stop();
     assert_eq!(numbers(&third.records())[0], before + 1);
+}
+
+#[test]
+fn after_a_kill_the_next_start_ships_what_is_left() {
+    let taken = Arc::new(Mutex::new(String::new()));
+    let own = Arc::clone(&taken);
+    let receiver = Http::start("127.0.0.1:0".parse().unwrap(), move |post: &Post| {
+        own.lock().unwrap().push_str(&post.body);
+        answer(200, "", "")
+    });
+    let ship = format!("[[audit.ship]]\nname = \"siem\"\nkind = \"http\"\nurl = \"http://{}/\"\nformat = \"json\"", receiver.address);
+    let house = House::new(&ship, &[]);
+    let arrived = || -> Vec<u64> {
+        let text = taken.lock().unwrap().clone();
+        numbers(&text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<_>>())
+    };
+    for round in 0..4u64 {
+        let mut program = Program::start(house.folder.path(), &["run", "-c", "gateway.toml"]);
+        program.says("admin listener on");
+        let said = program.stderr();
+        let address = said.split("listening on http://").nth(1).unwrap().split_whitespace().next().unwrap().parse().unwrap();
+        for n in 0..20 + 10 * round {
+            assert_eq!(ask(address, None, &get("app.test", &format!("/page/{n}"), None)).0, 404);
+        }
+        if round == 3 {
+            program.signal(rustix::process::Signal::TERM);
+            assert!(program.ended(std::time::Duration::from_secs(20)).success());
+        }
+        // Else killed where it stands.
+        drop(program);
+    }
+    house.all_of_the_trail_arrive(arrived);
+    let last = house.lines().pop().unwrap();
+    assert!(last.contains("\"kind\":\"stop\"") && taken.lock().unwrap().contains(&last), "the record of the stop is the last");
 }
 
 #[test]

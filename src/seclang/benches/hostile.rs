@@ -1,22 +1,34 @@
 //! No input is slow: every operator, transformation and body parser over growing hostile inputs. `cargo bench -p seclang --bench hostile`
 //! prints, for each, the worst nanoseconds a byte, the input they came from, and how that changed when the input grew fourfold.
-//! An argument narrows the pieces to those whose names hold it.
+//! An argument narrows the pieces to those whose names hold it. Where the Core Rule Set is at hand (PORTCULLIS_CRS), all its patterns are
+//! a piece, on shorter inputs.
 
 #![allow(clippy::print_stdout, reason = "it prints a table")]
 
+#[path = "../tests/oracle/corpus.rs"]
+#[allow(dead_code, reason = "only the folder of the rules is asked for")]
+mod corpus;
+#[path = "../tests/oracle/rules.rs"]
+mod rules;
+
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
-use seclang::MemoryFiles;
 use seclang::body::{Limits, json, multipart, url_encoded, xml};
 use seclang::operator::{Captures, Operator};
+use seclang::ruleset::Check;
 use seclang::transform::Transformation;
+use seclang::{MemoryFiles, Mode, NoCollections, Options, RuleSet, Transaction};
 
 /// Growth of the nanoseconds a byte that is shown: what grows with the square would show 4.
 const STEEP: f64 = 2.0;
 
 /// Bytes of the larger input. A smaller one of a quarter goes before it.
 const BYTES: usize = 256 * 1024;
+
+/// Bytes of the larger input for each pattern of the Core Rule Set.
+const PATTERN_BYTES: usize = 32 * 1024;
 
 /// What repeats in hostile inputs; each is also tried behind each of [`OPENINGS`].
 const SEEDS: &[&str] = &[
@@ -152,6 +164,14 @@ fn pieces() -> Vec<Piece> {
         let run = move |value: &[u8]| drop(black_box(operator.matches(value, None, Some(&mut Captures::default()))));
         pieces.push((format!("@{name} {argument}"), Box::new(run)));
     }
+    let files = MemoryFiles::new().with("rules.conf", PLANNED);
+    let set = Arc::new(RuleSet::load(&files, &["rules.conf"]).expect("rules").0);
+    let run = move |value: &[u8]| {
+        let mut tx = Transaction::new(Arc::clone(&set), Options { mode: Some(Mode::Detect), ..Options::default() });
+        tx.request_header(b"X-Value", value);
+        black_box(tx.request_headers_done(&mut NoCollections));
+    };
+    pieces.push(("the matching plan".to_owned(), Box::new(run)));
     let limits = || Limits { arguments_max: usize::MAX, depth_max: usize::MAX, headers_max: usize::MAX, ..Limits::default() };
     pieces.push(("body URL-encoded".to_owned(), Box::new(|body| drop(black_box(url_encoded(body, b'&', usize::MAX))))));
     pieces.push(("body JSON".to_owned(), Box::new(move |body| drop(black_box(json::parse(body, &limits()))))));
@@ -159,6 +179,37 @@ fn pieces() -> Vec<Piece> {
     let kind = b"multipart/form-data; boundary=xyz";
     pieces.push(("body multipart".to_owned(), Box::new(move |body| drop(black_box(multipart::parse(body, kind, &limits()))))));
     pieces
+}
+
+/// Rules whose operators the scan rules out or not, behind chains that share their beginnings.
+const PLANNED: &str = r#"
+SecRule REQUEST_HEADERS:X-Value "@rx (?i)union\s+select" "id:1,phase:1,pass,nolog,t:none,t:urlDecodeUni,t:lowercase"
+SecRule REQUEST_HEADERS:X-Value "@pm aaaaaaaaaaaab abababac ../../etc <scrip --+--+ /*/*/ 000000x" "id:2,phase:1,pass,nolog,t:none,t:urlDecodeUni"
+SecRule REQUEST_HEADERS:X-Value "@contains zzzz" "id:3,phase:1,pass,nolog,t:none,t:urlDecodeUni,t:htmlEntityDecode,t:jsDecode,t:cssDecode,t:removeNulls"
+SecRule REQUEST_HEADERS:X-Value "@rx (?:aaab|abac|&#x41z)" "id:4,phase:1,pass,nolog,t:none,t:lowercase,t:compressWhitespace"
+SecRule REQUEST_HEADERS:X-Value "@validateByteRange 1-255" "id:5,phase:1,pass,nolog,t:none,t:urlDecodeUni"
+SecRule REQUEST_HEADERS:X-Value "@rx (?i)<script[^>]*>" "id:6,phase:1,pass,nolog,multiMatch,t:none,t:urlDecodeUni,t:replaceComments,t:lowercase"
+"#;
+
+/// All patterns of `@rx` in the Core Rule Set, none twice.
+fn crs_patterns() -> Vec<Piece> {
+    let Some(folder) = corpus::crs_folder() else { return Vec::new() };
+    let set = rules::crs(&folder, 4);
+    let tests = set.rules().iter().flat_map(|rule| &rule.links).filter_map(|link| link.test.as_ref());
+    let mut patterns: Vec<String> = tests
+        .filter_map(|test| match &test.check {
+            Check::Operator(Operator::Rx(pattern)) => Some(pattern.as_str().to_owned()),
+            _ => None,
+        })
+        .collect();
+    patterns.sort();
+    patterns.dedup();
+    let piece = |pattern: String| -> Option<Piece> {
+        let operator = Operator::compile("rx", &pattern, &MemoryFiles::new(), "rules.conf").ok()?;
+        let run = move |value: &[u8]| drop(black_box(operator.matches(value, None, Some(&mut Captures::default()))));
+        Some((pattern, Box::new(run)))
+    };
+    patterns.into_iter().filter_map(piece).collect()
 }
 
 const OPERATORS: &[(&str, &str)] = &[
@@ -202,8 +253,8 @@ fn input(opening: &str, seed: &str, bytes: usize) -> Vec<u8> {
 }
 
 /// Nanoseconds a byte of a long input, and how many times those of one a quarter as long. What looks steep is measured again.
-fn measure(run: &dyn Fn(&[u8]), opening: &str, seed: &str) -> (f64, f64) {
-    let (short, long) = (input(opening, seed, BYTES / 4), input(opening, seed, BYTES));
+fn measure(run: &dyn Fn(&[u8]), opening: &str, seed: &str, bytes: usize) -> (f64, f64) {
+    let (short, long) = (input(opening, seed, bytes / 4), input(opening, seed, bytes));
     let mut best = (f64::MAX, f64::MAX);
     for runs in [3, 6, 12] {
         best = (best.0.min(per_byte(run, &long, runs)), best.1.min(per_byte(run, &short, runs)));
@@ -221,7 +272,7 @@ fn main() {
         let mut worst = (0.0, 0.0, String::new());
         let mut steepest = (0.0, String::new());
         for (seed, opening) in SEEDS.iter().flat_map(|seed| OPENINGS.iter().map(move |opening| (seed, opening))) {
-            let (nanoseconds, growth) = measure(run.as_ref(), opening, seed);
+            let (nanoseconds, growth) = measure(run.as_ref(), opening, seed, BYTES);
             let shown = format!("{:?}", format!("{opening}{seed}")).replace('|', "\\|");
             if nanoseconds > worst.0 {
                 worst = (nanoseconds, growth, shown.clone());
@@ -233,5 +284,23 @@ fn main() {
         }
         let steep = if steepest.0 >= STEEP { format!("{:.1} on `{}`", steepest.0, steepest.1) } else { String::new() };
         println!("| `{}` | {:.2} | `{}` | {:.2} | {steep} |", name.trim(), worst.0, worst.2, worst.1);
+    }
+    let patterns = if wanted.as_deref().is_none_or(|part| "patterns".contains(part)) { crs_patterns() } else { Vec::new() };
+    let (mut worst, mut steepest) = ((0.0, 0.0, String::new()), (0.0, String::new()));
+    for (pattern, run) in &patterns {
+        for seed in SEEDS {
+            let (nanoseconds, growth) = measure(run.as_ref(), "", seed, PATTERN_BYTES);
+            let shown = || format!("{seed:?} by {}", pattern.chars().take(60).collect::<String>()).replace('|', "\\|");
+            if nanoseconds > worst.0 {
+                worst = (nanoseconds, growth, shown());
+            }
+            if nanoseconds > 1.0 && growth > steepest.0 {
+                steepest = (growth, shown());
+            }
+        }
+    }
+    if !patterns.is_empty() {
+        let steep = if steepest.0 >= STEEP { format!("{:.1} on `{}`", steepest.0, steepest.1) } else { String::new() };
+        println!("| {} patterns of the Core Rule Set | {:.2} | `{}` | {:.2} | {steep} |", patterns.len(), worst.0, worst.2, worst.1);
     }
 }

@@ -166,6 +166,9 @@ pub(crate) struct Found {
     pub(crate) xml_document: xml::Document,
 }
 
+/// Rules, and the variables that a `ctl` has taken out of them.
+pub(crate) type Lost = (Arc<[u32]>, Arc<[Target]>);
+
 /// What rules change while they run.
 #[derive(Debug, Default)]
 pub(crate) struct State {
@@ -180,7 +183,7 @@ pub(crate) struct State {
     /// One bit a rule: taken out by `ctl`.
     pub(crate) removed: Vec<u64>,
     /// Targets that were taken out of rules, whose numbers are ascending.
-    pub(crate) lost_targets: Vec<(Arc<[u32]>, Arc<[Target]>)>,
+    pub(crate) lost_targets: Vec<Lost>,
     /// One bit a rule: whether `lost_targets` has it.
     pub(crate) losing_targets: Vec<u64>,
     pub(crate) allow: Option<(Allow, Phase)>,
