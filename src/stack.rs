@@ -145,6 +145,7 @@ impl Stack {
     pub async fn handle(&self, mut request: Request) -> Response {
         let asked = Asked::new(request.id, &request.method, &request.raw);
         let mut record = self.audit.open(&mut request);
+        record.covered().await;
         let mut reached = Reached::default();
         let outcome = self.walk(request, &mut record, &mut reached).await;
         self.leave(outcome, asked, record, reached)
@@ -277,6 +278,7 @@ impl Stack {
     fn join(&self, ends: Ends, end: TunnelRecord, reached: Reached) {
         let (in_force, idle) = (Arc::clone(&self.in_force), TUNNEL_IDLE_TIMEOUT);
         tokio::spawn(async move {
+            end.covered().await;
             let Some(client) = ends.client.await else { return };
             let still_allowed = || match (&reached.mapped, &reached.caller) {
                 (Some(mapped), Some(caller)) => in_force.still_allowed(mapped, caller),

@@ -38,6 +38,7 @@ pub use control::AccountDecision;
 pub use json::SCHEMA_VERSION;
 pub use json_paths::JsonPath;
 pub use position::Position;
+pub use queue::Begun;
 pub use record::{Action, AuthOutcome, Decision, Ended, Extent, Kind, Late, Record, RuleMatch, Sink, Timing, UpstreamOutcome, Would};
 pub use redact::{REDACTED, Redactor};
 pub use sanitise::SanitisedName;

@@ -1,7 +1,7 @@
 //! How far the writer is, in a small file outside the trail's folder, for whoever comes after a killed process.
 //!
 //! Four lines of fixed length, each rewritten in place. `ceiling` is a number of requests that this run has not begun more than:
-//! it is raised before more are begun. `commit` says up to which line the trail was written, how many requests were accounted
+//! it is raised before anything is done for more. `commit` says up to which line the trail was written, how many requests were accounted
 //! for by then, and the line's hash. What a killed process left unrecorded is at most the difference. The page cache outlives
 //! a process, so none of this waits for a disk; a system that stopped is told by its boot id.
 

@@ -23,6 +23,11 @@ pub(crate) struct Gap {
     pub(crate) to: u64,
 }
 
+/// A request that was counted: its number among those of this run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a request may go on only where it is covered"]
+pub struct Begun(u64);
+
 /// What waits for the writer.
 #[derive(Default)]
 pub(crate) struct Queue {
@@ -126,27 +131,49 @@ impl Shared {
     }
 
     /// Counts a request that will have a record.
-    pub(crate) fn open(&self) {
+    pub(crate) fn open(&self) -> Begun {
         let opened = self.opened.fetch_add(1, SeqCst) + 1;
-        if opened > self.ceiling.load(SeqCst) {
-            // Only where the writer has not come round in time: a few bytes into the page cache, without which the bound would
-            // not hold.
-            self.allow_more();
-        } else if opened >= self.ask_at.load(Relaxed) && self.ask_at.swap(u64::MAX, Relaxed) != u64::MAX {
+        if opened >= self.ask_at.load(Relaxed) && self.ask_at.swap(u64::MAX, Relaxed) != u64::MAX {
             self.queue().raise = true;
             self.wake.notify_one();
         }
+        Begun(opened)
+    }
+
+    /// Whether the marker knows of so many requests.
+    pub(crate) fn covers(&self, begun: Begun) -> bool {
+        begun.0 <= self.ceiling.load(SeqCst)
+    }
+
+    /// Tells the marker, where the writer has not come round in time: a few bytes into the page cache.
+    pub(crate) fn cover(&self, begun: Begun) {
+        if !self.covers(begun) {
+            self.raise(|| !self.covers(begun), || self.more());
+        }
+    }
+
+    fn more(&self) -> u64 {
+        self.reserve.load(Relaxed).saturating_mul(2).clamp(AUDIT_RESERVE_MIN, AUDIT_RESERVE_MAX)
     }
 
     /// Allows twice as many as before.
     pub(crate) fn allow_more(&self) {
-        self.allow(self.reserve.load(Relaxed).saturating_mul(2).clamp(AUDIT_RESERVE_MIN, AUDIT_RESERVE_MAX));
+        self.raise(|| true, || self.more());
     }
 
     /// Allows `reserve` more requests than are begun by now, and tells the marker where that changes much.
     pub(crate) fn allow(&self, reserve: u64) {
+        self.raise(|| true, || reserve);
+    }
+
+    /// What [`Shared::allow`] does, if it is still wanted when everybody before has done so.
+    fn raise(&self, wanted: impl FnOnce() -> bool, reserve: impl FnOnce() -> u64) {
         let Some(marker) = &self.marker else { return };
         let _raising = self.raising.lock().unwrap_or_else(PoisonError::into_inner);
+        if !wanted() {
+            return;
+        }
+        let reserve = reserve();
         self.reserve.store(reserve, Relaxed);
         let before = self.ceiling.load(SeqCst);
         let mut opened = self.opened.load(SeqCst);
@@ -154,7 +181,7 @@ impl Shared {
             self.ask_at.store(before - reserve / 2, Relaxed);
             return;
         }
-        // Lowered in memory first: whoever begins a request from now on sees it and waits here.
+        // Lowered in memory first: whoever begins a request from now on sees it and has to be covered.
         while opened + reserve < before {
             self.ceiling.store(opened + reserve, SeqCst);
             let now = self.opened.load(SeqCst);

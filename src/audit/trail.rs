@@ -8,7 +8,7 @@ use super::key::SigningKey;
 use super::lock::Lock;
 use super::pending::Pending;
 use super::position::{Marker, Missing, Position};
-use super::queue::Shared;
+use super::queue::{Begun, Shared};
 use super::record::Record;
 use super::settings::{Metrics, Settings};
 use super::writer::Writer;
@@ -77,9 +77,20 @@ impl Trail {
         Ok(Self { owner: Arc::new(Owner { shared, writer: Mutex::new(Some(thread)) }) })
     }
 
-    /// Counts a request, a tunnel or a failed connection that [`Trail::write`] will be called for.
-    pub fn begin(&self) {
-        self.owner.shared.open();
+    /// Counts a request, a tunnel or a failed connection that [`Trail::write`] will be called for. Nothing may be done for it before it
+    /// is covered, else what a killed process leaves unrecorded would not be bounded.
+    pub fn begin(&self) -> Begun {
+        self.owner.shared.open()
+    }
+
+    /// Whether a later start will know of it, should this process be killed: nearly always, since the writer allows for more ahead.
+    pub fn covers(&self, begun: Begun) -> bool {
+        self.owner.shared.covers(begun)
+    }
+
+    /// Writes down that there are so many. It writes to a file, so an event loop leaves it to another thread.
+    pub fn cover(&self, begun: Begun) {
+        self.owner.shared.cover(begun);
     }
 
     /// Puts one record into the queue, or counts it where the queue is full. Never waits for the disk.

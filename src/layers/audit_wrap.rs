@@ -1,7 +1,7 @@
 //! The audit layer: opens a record for each request, and closes it when the response body has ended or the client has gone.
 
 use crate::audit::escape::visible;
-use crate::audit::{Action, Decision, Ended, Kind, Record, Sink, Trail};
+use crate::audit::{Action, Begun, Decision, Ended, Kind, Record, Sink, Trail};
 use crate::head::NameSet;
 use crate::message::{Body, BodyError, Request, Response};
 use crate::metrics::Metrics;
@@ -49,6 +49,7 @@ struct Way {
 pub struct OpenRecord {
     record: Option<Box<Record>>,
     way: Arc<Way>,
+    begun: Begun,
     /// Counted where there is a body.
     request_bytes: Option<Arc<AtomicU64>>,
     head: bool,
@@ -67,7 +68,7 @@ impl AuditWrap {
 
     /// Opens the record of a request; its body is counted from here on.
     pub fn open(&self, request: &mut Request) -> OpenRecord {
-        self.0.trail.begin();
+        let begun = self.0.trail.begin();
         let mut record = Box::new(Record::new(request.id, request.received, Arc::clone(&request.peer)));
         record.method = match request.method {
             // Spelled otherwise they would be other methods.
@@ -96,7 +97,7 @@ impl AuditWrap {
             let bytes = request_bytes.insert(Arc::new(AtomicU64::new(0)));
             request.body = Body::boxed(Counted { body, bytes: Arc::clone(bytes) });
         }
-        OpenRecord { record: Some(record), way: Arc::clone(&self.0), request_bytes, head: request.method == Method::HEAD }
+        OpenRecord { record: Some(record), way: Arc::clone(&self.0), begun, request_bytes, head: request.method == Method::HEAD }
     }
 }
 
@@ -108,7 +109,23 @@ fn version(version: Version) -> &'static str {
     }
 }
 
+/// Waits where a burst has begun more than the trail's writer has allowed for: another thread then writes it down.
+pub async fn covered(trail: &Trail, begun: Begun) {
+    if !trail.covers(begun) {
+        let own = trail.clone();
+        if tokio::task::spawn_blocking(move || own.cover(begun)).await.is_err() {
+            // The runtime is ending: late is better than not at all.
+            trail.cover(begun);
+        }
+    }
+}
+
 impl OpenRecord {
+    /// Before anything is done for the request: see [`covered`].
+    pub async fn covered(&self) {
+        covered(&self.way.trail, self.begun).await;
+    }
+
     /// Closes the record when the response's body has ended; until then it travels inside the body.
     pub fn close_with(mut self, response: Response) -> Response {
         self.answer(response.status, response.abort);
@@ -137,9 +154,9 @@ impl OpenRecord {
         end.kind = Kind::TunnelEnd;
         end.clone_request(&self);
         let trail = self.way.trail.clone();
-        trail.begin();
+        let begun = trail.begin();
         drop(self);
-        (response, TunnelRecord { record: Box::new(end), trail })
+        (response, TunnelRecord { record: Box::new(end), trail, begun })
     }
 
     fn answer(&mut self, status: StatusCode, abort: bool) {
@@ -274,9 +291,15 @@ impl http_body::Body for Recorded {
 pub struct TunnelRecord {
     record: Box<Record>,
     trail: Trail,
+    begun: Begun,
 }
 
 impl TunnelRecord {
+    /// Before anything goes through the tunnel: see [`covered`].
+    pub async fn covered(&self) {
+        covered(&self.trail, self.begun).await;
+    }
+
     /// Writes what went through, and why it is over.
     pub fn close(mut self, bytes_up: u64, bytes_down: u64, why: &'static str) {
         self.record.request_bytes = bytes_up;

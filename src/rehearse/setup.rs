@@ -19,6 +19,9 @@ const CRS: &str = "rules = [\"crs\"]\nparanoia_level = 4\nvariables = { arg_leng
 /// The policy around rules without a policy.
 const OPEN: &str = include_str!("open.toml");
 
+/// The state folder's name.
+const STATE: &str = "audit-state";
+
 /// What to rehearse.
 #[derive(Clone, Debug)]
 pub enum Setup {
@@ -77,6 +80,8 @@ impl Scene {
     pub fn new(setup: &Setup, backend: SocketAddr) -> Result<Self, SetupError> {
         let system = |e: io::Error| SetupError::System(format!("a temporary folder: {e}"));
         let folder = Folder::new().map_err(system)?;
+        // A gateway's trail makes it; what waits for an answer is kept there as well.
+        fs::DirBuilder::new().mode(0o700).create(folder.0.join(STATE)).map_err(system)?;
         let mut authorization = None;
         let prepared = match setup {
             Setup::Policy { path, user } => {
@@ -143,7 +148,7 @@ fn login(folder: &Folder, user: &str) -> io::Result<(PathBuf, String)> {
 /// Turns every backend into the scripted one, and takes out what would touch or depend on the world outside.
 fn change(policy: &mut Policy, backend: SocketAddr, folder: &Path, users: Option<&Path>) {
     policy.audit.directory = folder.join("audit");
-    policy.audit.state_directory = folder.join("audit-state");
+    policy.audit.state_directory = folder.join(STATE);
     policy.audit.retention_days = None;
     for named in &mut policy.backends {
         let member = |member: &Member| Member { tls: None, port: backend.port(), address: Some(backend.ip()), ..member.clone() };

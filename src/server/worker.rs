@@ -5,6 +5,7 @@ use super::drain::Drain;
 use super::{http1, http2, proxy};
 use crate::audit::{Action, Decision, Kind, Record, Trail};
 use crate::clock::Moment;
+use crate::layers::audit_wrap::covered;
 use crate::message::{EventId, Peer};
 use crate::metrics::Metrics;
 use crate::policy::Policy;
@@ -149,7 +150,7 @@ impl Worker {
                     Ok(Some(client)) if !place.belongs_to(client.ip(), per_address) => return,
                     Ok(Some(client)) => peer = Peer::new(client, local, place.number()),
                     Err("") => return,
-                    Err(reason) => return worker.refuse(peer, reason),
+                    Err(reason) => return worker.refuse(peer, reason).await,
                 }
             }
             match config {
@@ -181,16 +182,16 @@ impl Worker {
             Ok(Err(HandshakeError::Broken(_))) => return,
             Err(_) => "tls_handshake_timeout",
         };
-        self.refuse(peer, failure);
+        self.refuse(peer, failure).await;
     }
 
     /// Records a connection that failed before a request.
-    fn refuse(&self, peer: Peer, reason: &'static str) {
+    async fn refuse(&self, peer: Peer, reason: &'static str) {
         let at = Moment::now();
         let mut record = Record::new(EventId::new(at, self.random()), at, Arc::new(peer));
         record.kind = Kind::Connection;
         record.decision = Decision { layer: Some(Layer::Server), action: Action::Deny, reason };
-        self.trail.begin();
+        covered(&self.trail, self.trail.begin()).await;
         self.generation.load().metrics.observe(&record);
         self.trail.write(&record);
     }

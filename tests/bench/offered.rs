@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     let trail = Trail::open(settings).unwrap();
     let before = processor();
     let offered = offer(rate, seconds, |record| {
-        trail.begin();
+        trail.cover(trail.begin());
         trail.write(record);
     });
     let stopped = trail.stop();

@@ -67,7 +67,7 @@ fn settings(folder: &Path) -> Settings {
 fn write(trail: &Trail, count: u64) {
     let peer = Arc::new(Peer::new("192.0.2.7:50000".parse().unwrap(), "198.51.100.1:443".parse().unwrap(), 3));
     for number in 0..count {
-        trail.begin();
+        trail.cover(trail.begin());
         let now = Moment::now();
         trail.write(&Record::new(EventId::new(now, u128::from(number)), now, Arc::clone(&peer)));
     }

@@ -2,11 +2,15 @@
 
 use crate::gateway::{Gate, open_site, run};
 use crate::program::{Ended, portcullis};
-use portcullis::rehearse::backend;
+use portcullis::audit::Record;
 use portcullis::rehearse::ftw::{self, Overrides};
+use portcullis::rehearse::{Scene, Setup, backend};
+use portcullis::server::Enclosed;
 use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
@@ -220,6 +224,43 @@ fn a_policy_is_tested_whole_with_its_logins_maps_and_rules_and_its_backends_are_
         assert_eq!((ended.code, last_line(&ended)), (0, &*format!("{passed} passed, 0 failed, 0 stricter by decision")), "{ended:?}");
     }
     assert!(!folder.path().join("audit").exists(), "a rehearsal leaves nothing in the policy's audit trail");
+}
+
+/// One request over plain HTTP to an enclosed gateway.
+async fn enclosed(gateway: &Enclosed, request: &str) -> String {
+    let (mut client, server) = tokio::io::duplex(64 * 1024);
+    client.write_all(request.as_bytes()).await.unwrap();
+    let serve = gateway.serve(server, "192.0.2.1:50000".parse().unwrap(), "192.0.2.80:80".parse().unwrap(), 1, None);
+    let mut answer = String::new();
+    let (_, read) = tokio::join!(serve, client.read_to_string(&mut answer));
+    read.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn an_account_is_asked_for_in_a_rehearsal_and_nobody_outside_hears_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = "[[listener]]\naddress = \"0.0.0.0:80\"\ntls = false\n[auth]\nusers = \"htpasswd\"\nrealm = \"x\"\n\
+                  dangerously_allow_basic_over_http = true\n[inspection]\nmode = \"off\"\n[audit]\ndirectory = \"audit\"\n\
+                  [[backend]]\nname = \"app\"\nmembers = [\"http://app.invalid\"]\n[[site]]\nnames = [\"app.test\"]\nhttps = \"either\"\n\
+                  require = [\"valid-user\"]\n[site.account_requests]\n\
+                  [[site.map]]\npath = \"/\"\nto = \"app/\"\n";
+    fs::write(folder.path().join("gateway.toml"), policy).unwrap();
+    fs::write(folder.path().join("htpasswd"), "alice:{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ=\n").unwrap();
+    let path = folder.path().join("gateway.toml");
+    let scene = Scene::new(&Setup::Policy { path, user: None }, backend::start().unwrap()).unwrap_or_else(|e| panic!("{e:?}"));
+    let trail = Enclosed::trail(&scene.prepared.policy, Arc::new(|_: &Record| {})).unwrap();
+    let gateway = Enclosed::new(&scene.prepared, &trail).unwrap();
+    let head = "/.portcullis/account HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n";
+    let page = enclosed(&gateway, &format!("GET {head}\r\n")).await;
+    let between = |start: &str, end: &str| page.split_once(start).and_then(|(_, rest)| rest.split_once(end)).map(|(own, _)| own);
+    let cookie = between("set-cookie: ", ";").or(between("Set-Cookie: ", ";")).unwrap_or_else(|| panic!("{page}"));
+    let token = between("name=\"token\" value=\"", "\"").unwrap_or_else(|| panic!("{page}"));
+    let form = format!("token={token}&name=Zoe&user=zoe&password=correct+horse+battery&password_again=correct+horse+battery&message=");
+    let fields = format!("Cookie: {cookie}\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n", form.len());
+    let answer = enclosed(&gateway, &format!("POST {head}{fields}\r\n{form}")).await;
+    assert!(answer.starts_with("HTTP/1.1 303 "), "{answer}");
+    assert!(fs::read_dir(folder.path()).unwrap().count() == 2, "the policy's own folders are not touched");
 }
 
 #[test]

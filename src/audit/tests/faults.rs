@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 /// One record as the gateway makes it: counted when it is begun.
 fn write(trail: &Trail, count: u64) {
     for _ in 0..count {
-        trail.begin();
+        trail.cover(trail.begin());
         trail.write(&minimal());
     }
 }
@@ -224,7 +224,7 @@ fn a_flood_of_refusals_is_counted_and_fills_no_disk() {
     refused.decision = Decision { layer: Some(Layer::Door), action: Action::Deny, reason: "not_mapped" };
     refused.path = "/login?password=Zx9Hunter2Qw".into();
     for _ in 0..20_000 {
-        trail.begin();
+        trail.cover(trail.begin());
         trail.write(&refused);
     }
     write(&trail, 3);
@@ -261,7 +261,7 @@ fn after_a_kill_the_declared_bound_holds_and_verify_tells_the_truth() {
                 let trail = trail.clone();
                 scope.spawn(move || {
                     for number in 0.. {
-                        trail.begin();
+                        trail.cover(trail.begin());
                         std::io::Write::write_all(&mut std::io::stderr(), b".").unwrap();
                         trail.write(&minimal());
                         if number % (1 + 20 * thread) == 0 {
