@@ -6,7 +6,7 @@ use super::Run;
 use super::link::Answer;
 use crate::collections::Collections;
 use crate::operator::{Captures, Matched, Need};
-use crate::ruleset::{Book, Check, Columns, Head, Link, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
+use crate::ruleset::{Block, Book, Check, Columns, Head, Link, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
 use crate::target::{Selector, Target};
 use crate::transaction::{Latest, LatestName, Sight, Sighted, Transaction};
 use crate::tx::decimal;
@@ -26,6 +26,18 @@ impl Transaction {
         let mut at = 0;
         while let Some(stop) = program.get(at) {
             at += 1;
+            if let Some(block) = &stop.block
+                && self.rules_out(block, book, &mut sight)
+            {
+                at = block.end as usize;
+                if self.fuel == 0
+                    && let Some(rule) = rules.rules.get(stop.rule as usize)
+                    && !self.goes_on(rule)
+                {
+                    break;
+                }
+                continue;
+            }
             if self.is_removed(stop.rule) {
                 continue;
             }
@@ -55,7 +67,18 @@ impl Transaction {
                 break;
             }
         }
-        self.sight = Some(sight);
+        // Only the request's head goes on from phase to phase; else the next transaction can have the buffers.
+        self.sight = (phase == Phase::RequestHeaders).then_some(sight);
+    }
+
+    /// Whether none of a block's rules can match.
+    fn rules_out(&mut self, block: &Block, book: &Book, sight: &mut Sight) -> bool {
+        let out = sight.rules_out(self, book, block);
+        if sight.work > 0 {
+            let work = std::mem::take(&mut sight.work);
+            self.burn(work);
+        }
+        out
     }
 
     /// The first question of a rule.
@@ -75,7 +98,12 @@ impl Transaction {
                     if !stop.quiet || !spelled || self.loses_targets(stop.rule) {
                         return First::Open;
                     }
-                    self.state.matched = Some(Latest { name: LatestName::Tx(*place), value: value.clone() });
+                    // Mostly the same variable as before, which is not copied anew.
+                    let is_known = matches!(&self.state.matched, Some(Latest { name: LatestName::Tx(known), value: before })
+                        if known == place && before.as_ptr() == value.as_ptr() && before.len() == value.len());
+                    if !is_known {
+                        self.state.matched = Some(Latest { name: LatestName::Tx(*place), value: value.clone() });
+                    }
                     First::Jump
                 }
                 _ => First::No,
@@ -214,9 +242,16 @@ impl Transaction {
         // Most answers are no: that is found out without keeping anything.
         let value = sight.bytes(self, book, text);
         let length = value.len();
+        // The answer of such a link depends on nothing but the text.
+        let alone = matches!((&test.check, &test.argument), (Check::Operator(operator), None) if operator.needs() == Need::None);
+        let number = run.index << 6 | (place.number as u32).min(63);
+        let memorable = alone && place.number < 63;
+        if memorable && sight.is_refused(text, number) {
+            return if self.burn(length) { Outcome::None } else { Outcome::Over(false) };
+        }
         let mut captures = link.capture.then(Captures::default);
-        let answer = match (&test.check, &test.argument) {
-            (Check::Operator(operator), None) if operator.needs() == Need::None => operator.matches(value, None, captures.as_mut()),
+        let answer = match &test.check {
+            Check::Operator(operator) if alone => operator.matches(value, None, captures.as_mut()),
             _ => Matched::Error(String::new()),
         };
         let (value, captured) = match answer {
@@ -230,6 +265,9 @@ impl Transaction {
                 }
             }
             answer if (answer == Matched::Yes) == test.negated => {
+                if memorable {
+                    sight.refuse(text, number);
+                }
                 return if self.burn(length) { Outcome::None } else { Outcome::Over(false) };
             }
             _ => {

@@ -5,6 +5,7 @@
 //! kind of byte that the clauses tell apart. Letters count in any case, so that lower-casing a value changes nothing in the answer.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::requirement::{Clause, Requirement};
 use super::weight::{by_chance, three};
@@ -36,6 +37,8 @@ pub(crate) type Marks = u128;
 /// All requirements of a set of operators, which are numbered in the order they came.
 #[derive(Debug)]
 pub(crate) struct Scanner {
+    /// No other scanner of the process has it.
+    id: u64,
     /// Words of 64 operators.
     width: usize,
     /// For each byte its kind's mark and the caller's.
@@ -112,7 +115,14 @@ impl Scanner {
         let lengths = (0..LENGTHS).map(|length| bits(requirements, width, |one| one.shortest.min(LENGTHS - 1) <= length)).collect();
         let long = |(number, one): (usize, &Requirement)| (one.longest < usize::MAX).then_some((one.longest, number as u32));
         let endless = requirements.iter().enumerate().filter_map(long).collect();
-        Scanner { width, marks, folds, kinds, blank: blank.into(), lengths, endless, pairs, pair_fulfils, threes, fours }
+        static SCANNERS: AtomicU64 = AtomicU64::new(1);
+        let id = SCANNERS.fetch_add(1, Relaxed);
+        Scanner { id, width, marks, folds, kinds, blank: blank.into(), lengths, endless, pairs, pair_fulfils, threes, fours }
+    }
+
+    /// A number that no other scanner of the process has.
+    pub(crate) fn id(&self) -> u64 {
+        self.id
     }
 
     /// How many words of 64 operators an answer has.

@@ -9,7 +9,7 @@ mod columns;
 mod quick;
 mod tiers;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -56,6 +56,19 @@ pub(crate) struct Stop {
     pub(crate) quiet: bool,
     /// Where to go on behind a match.
     pub(crate) next: u32,
+    /// Where several stops begin that can be ruled out together.
+    pub(crate) block: Option<Block>,
+}
+
+/// Stops in a row whose operators are gated by the scan.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// The first stop behind it.
+    pub(crate) end: u32,
+    /// The highest bit that is asked in it.
+    pub(crate) top: u32,
+    /// For each view the bits that are asked of it, by words.
+    pub(crate) asked: Box<[(u32, Box<[(u32, u64)]>)]>,
 }
 
 /// A question that rules most rules out.
@@ -272,10 +285,30 @@ fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule]) -> Vec<Stop>
         let skipped = u32::try_from(rule.skip).unwrap_or(u32::MAX);
         let next = jump.unwrap_or(place + 1).saturating_add(skipped);
         ids.insert(rule.id, place + 1);
-        stops.push(Stop { rule: index, head: head(rule, plan), quiet: is_quiet(rule), next });
+        stops.push(Stop { rule: index, head: head(rule, plan), quiet: is_quiet(rule), next, block: None });
     }
     stops.reverse();
+    blocks(&mut stops);
     stops
+}
+
+/// Finds the stops that can be ruled out together.
+fn blocks(stops: &mut [Stop]) {
+    let mut start = 0;
+    while start < stops.len() {
+        let mut asked = BTreeMap::<u32, BTreeMap<u32, u64>>::new();
+        let (mut end, mut top) = (start, 0);
+        while let Some(Stop { head: Head::View(view, Some(bit)), .. }) = stops.get(end) {
+            *asked.entry(*view).or_default().entry(bit / 64).or_default() |= 1 << (bit % 64);
+            top = top.max(*bit);
+            end += 1;
+        }
+        if let (true, Some(first)) = (end > start + 1, stops.get_mut(start)) {
+            let asked = asked.into_iter().map(|(view, words)| (view, words.into_iter().collect())).collect();
+            first.block = Some(Block { end: end as u32, top, asked });
+        }
+        start = end.max(start + 1);
+    }
 }
 
 fn head(rule: &Rule, plan: &PlannedRule) -> Head {

@@ -3,6 +3,7 @@
 mod body;
 mod cookies;
 mod lookup;
+mod memo;
 mod request;
 mod sight;
 mod time;
@@ -390,8 +391,14 @@ impl Transaction {
         if let Some(score) = number("blocking_inbound_anomaly_score").filter(|score| *score != 0) {
             return Some(score);
         }
-        let levels = (1..=4).filter_map(|level| number(&format!("inbound_anomaly_score_pl{level}")));
-        levels.reduce(i64::saturating_add).or_else(|| number("anomaly_score")).or_else(|| number("baseline_score"))
+        const LEVELS: [&str; 4] =
+            ["inbound_anomaly_score_pl1", "inbound_anomaly_score_pl2", "inbound_anomaly_score_pl3", "inbound_anomaly_score_pl4"];
+        LEVELS
+            .into_iter()
+            .filter_map(number)
+            .reduce(i64::saturating_add)
+            .or_else(|| number("anomaly_score"))
+            .or_else(|| number("baseline_score"))
     }
 
     /// The audit trail's switch, where `ctl:auditEngine` set it.

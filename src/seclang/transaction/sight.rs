@@ -6,9 +6,10 @@ use std::cell::RefCell;
 use bytes::Bytes;
 
 use super::Transaction;
+use super::memo::{self, Known};
 use crate::limits;
 use crate::prefilter::Marks;
-use crate::ruleset::{Book, Chained, Column, EVERY, List, View};
+use crate::ruleset::{Block, Book, Chained, Column, EVERY, List, View};
 use crate::target::Target;
 use crate::transform::Transformation;
 use crate::value::Entry;
@@ -25,9 +26,9 @@ pub(crate) struct Sight {
     now: u64,
     /// Since when the head's columns hold.
     head_since: u64,
-    /// The scanner in use, and the one that this transaction needed at least.
+    /// The scanner in use, and for each book the one that the last transaction needed at least.
     tier: usize,
-    needed: usize,
+    needed: [usize; 2],
     width: usize,
     /// Columns, as bits, of which what was looked up still holds, and those of them that have values.
     fresh: u64,
@@ -119,6 +120,9 @@ struct Text {
     searched: bool,
     /// The last of `steps` that begins here.
     step: u32,
+    /// It may be remembered for other transactions, and where it is.
+    common: bool,
+    known: Known,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -136,18 +140,21 @@ struct Step {
 
 const NONE: u32 = u32::MAX;
 
-/// Most bytes of buffers that a thread keeps for its next transaction.
-const SPARE_BYTES_MAX: usize = 1024 * 1024;
+/// Most buffers that a thread keeps for its next transactions: several requests may wait for their bodies at a time.
+const SPARE_MAX: usize = 4;
+
+/// Most bytes of each of them.
+const SPARE_BYTES_MAX: usize = 256 * 1024;
 
 thread_local! {
-    /// The buffers of the thread's last transaction.
-    static SPARE: RefCell<Option<Sight>> = const { RefCell::new(None) };
+    /// The buffers of the thread's last transactions.
+    static SPARE: RefCell<Vec<Sight>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Drop for Sight {
     fn drop(&mut self) {
         // The place may be taken, or gone where the thread ends: then this is freed like anything else.
-        let has_room = SPARE.try_with(|spare| spare.borrow().is_none()).unwrap_or(false);
+        let has_room = SPARE.try_with(|spare| spare.borrow().len() < SPARE_MAX).unwrap_or(false);
         if self.columns.capacity() == 0 || self.weight() > SPARE_BYTES_MAX || !has_room {
             return;
         }
@@ -156,14 +163,14 @@ impl Drop for Sight {
         // Values of requests do not wait for the next one.
         self.columns.iter_mut().for_each(|column| column.picked.clear());
         let own = std::mem::take(self);
-        let _ = SPARE.try_with(|spare| spare.replace(Some(own)));
+        let _ = SPARE.try_with(|spare| spare.borrow_mut().push(own));
     }
 }
 
 impl Sight {
     /// An empty one, with the buffers of an earlier transaction where there are some.
     pub(crate) fn reused() -> Self {
-        SPARE.with(|spare| spare.take()).unwrap_or_default()
+        SPARE.with(|spare| spare.borrow_mut().pop()).unwrap_or_default()
     }
 
     fn weight(&self) -> usize {
@@ -175,12 +182,9 @@ impl Sight {
     /// Makes ready for a phase: what may have changed since the last one is not used any more.
     pub(crate) fn begin(&mut self, number: usize, book: &Book, head: u32) {
         self.now += 1;
-        if self.book.is_none() {
-            // The scanner that the last transaction of the thread needed is likely to be right.
-            self.tier = self.needed;
-            self.needed = 0;
-        }
         if self.book != Some(number) {
+            // The scanner that the last transaction of the thread needed is likely to be right.
+            self.tier = self.needed.get_mut(number).map_or(0, std::mem::take);
             self.clear();
             self.book = Some(number);
             self.head_since = self.now;
@@ -226,14 +230,40 @@ impl Sight {
         self.bytes.len() + self.words.len() * size_of::<u64>() + texts > limits::PLAN_BYTES_MAX
     }
 
+    /// Takes the scanner that looks for an operator, if it is not in use.
+    fn reach(&mut self, book: &Book, bit: u32) {
+        let tier = book.tier_of(bit);
+        if let Some(needed) = self.book.and_then(|book| self.needed.get_mut(book)) {
+            *needed = tier.max(*needed);
+        }
+        if tier > self.tier {
+            self.climb(book, tier);
+        }
+    }
+
+    /// Whether no operator of a block can match in its view.
+    pub(crate) fn rules_out(&mut self, tx: &Transaction, book: &Book, block: &Block) -> bool {
+        self.reach(book, block.top);
+        block.asked.iter().all(|(view, asked)| {
+            let viewed = match self.views.get(*view as usize) {
+                Some(viewed) if viewed.since == self.now => *viewed,
+                _ => self.view(tx, book, *view),
+            };
+            match viewed.admits {
+                Admits::Nothing => true,
+                Admits::Unknown => false,
+                Admits::Words => {
+                    let found = |word: u32| self.sums.get(viewed.words as usize + word as usize).copied().unwrap_or(u64::MAX);
+                    asked.iter().all(|(word, bits)| found(*word) & bits == 0)
+                }
+            }
+        })
+    }
+
     /// Whether an operator may match any text of a view; without one, whether there is any value.
     pub(crate) fn may_match(&mut self, tx: &Transaction, book: &Book, view: u32, bit: Option<u32>) -> Answer {
         if let Some(bit) = bit {
-            let tier = book.tier_of(bit);
-            self.needed = self.needed.max(tier);
-            if tier > self.tier {
-                self.climb(book, tier);
-            }
+            self.reach(book, bit);
         }
         let viewed = match self.views.get(view as usize) {
             Some(viewed) if viewed.since == self.now => *viewed,
@@ -374,7 +404,9 @@ impl Sight {
             if item.text == NONE {
                 item.text = self.known(book, column, item.index).unwrap_or(self.texts.len() as u32);
                 if item.text as usize == self.texts.len() {
-                    self.scan(tx, book, Place::Value { column, index: item.index }, book.is_searched(column, self.tier));
+                    let common = self.is_common(tx, book, column, item.index);
+                    let searched = book.is_searched(column, self.tier);
+                    self.scan(tx, book, Place::Value { column, index: item.index }, searched, common);
                 }
             }
             marks |= self.texts.get(item.text as usize).map_or(EVERY, |text| text.marks);
@@ -486,7 +518,7 @@ impl Sight {
     /// The text behind a transformation, which runs on a text only once.
     fn transformed(&mut self, tx: &Transaction, book: &Book, text: u32, transformation: Transformation) -> u32 {
         let Some(from) = self.texts.get(text as usize) else { return text };
-        let (place, marks, last, searched) = (from.place, from.marks, from.step, from.searched);
+        let (place, marks, last, searched, common) = (from.place, from.marks, from.step, from.searched, from.common);
         let mut at = last;
         while let Some(step) = self.steps.get(at as usize) {
             if step.transformation == transformation {
@@ -509,7 +541,7 @@ impl Sight {
                 Some(made) => {
                     let start = self.bytes.len();
                     self.bytes.extend_from_slice(&made);
-                    self.scan(tx, book, Place::Made { start, end: self.bytes.len() }, searched);
+                    self.scan(tx, book, Place::Made { start, end: self.bytes.len() }, searched, common);
                     self.texts.len() as u32 - 1
                 }
             }
@@ -539,27 +571,66 @@ impl Sight {
         let place = Place::Made { start, end: bytes.len() };
         self.bytes = bytes;
         let from = text as usize * self.width;
-        self.words.extend_from_within(from..from + self.width);
-        self.texts.push(Text { place, marks: marks & !book.capitals, searched, step: NONE });
+        let marks = marks & !book.capitals;
+        let common = self.texts.get(text as usize).is_some_and(|text| text.common);
+        let mut words = std::mem::take(&mut self.words);
+        let copy = |words: &mut Vec<u64>| {
+            words.extend_from_within(from..from + self.width);
+            marks
+        };
+        let known = match book.scanner(self.tier).filter(|_| common && searched) {
+            Some(scanner) => memo::scanned(scanner.id(), self.bytes_at(tx, book, place), &mut words, copy).1,
+            None => {
+                copy(&mut words);
+                Known::default()
+            }
+        };
+        self.words = words;
+        self.texts.push(Text { place, marks, searched, step: NONE, common, known });
         self.texts.len() as u32 - 1
     }
 
     /// Scans what is at a place, as a new text.
-    fn scan(&mut self, tx: &Transaction, book: &Book, place: Place, searched: bool) {
+    fn scan(&mut self, tx: &Transaction, book: &Book, place: Place, searched: bool, common: bool) {
         let Some(scanner) = book.scanner(self.tier) else { return };
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut words = std::mem::take(&mut self.words);
         let value = self.bytes_at(tx, book, place);
         let length = value.len();
-        let marks = if searched {
-            scanner.scan(value, &mut scratch, &mut words)
-        } else {
+        let (marks, known) = if !searched {
             words.resize(words.len() + self.width, 0);
-            scanner.marks(value)
+            (scanner.marks(value), Known::default())
+        } else if common {
+            memo::scanned(scanner.id(), value, &mut words, |words| scanner.scan(value, &mut scratch, words))
+        } else {
+            (scanner.scan(value, &mut scratch, &mut words), Known::default())
         };
-        self.texts.push(Text { place, marks: marks | EVERY, searched, step: NONE });
+        self.texts.push(Text { place, marks: marks | EVERY, searched, step: NONE, common, known });
         self.work += length + limits::FUEL_PER_RUN as usize;
         (self.scratch, self.words) = (scratch, words);
+    }
+
+    /// Whether a value may be remembered for other transactions.
+    fn is_common(&self, tx: &Transaction, book: &Book, column: u32, index: u32) -> bool {
+        match book.columns.get(column as usize).map(|column| &column.source) {
+            Some(Column::Names(List::RequestHeaders)) => true,
+            Some(Column::Values(List::RequestHeaders)) => {
+                tx.list(List::RequestHeaders).get(index as usize).is_some_and(|entry| memo::is_common(&entry.name))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether a link is known not to match a text.
+    pub(crate) fn is_refused(&self, text: u32, link: u32) -> bool {
+        self.texts.get(text as usize).is_some_and(|text| memo::is_refused(text.known, link))
+    }
+
+    /// Remembers that a link does not match a text.
+    pub(crate) fn refuse(&self, text: u32, link: u32) {
+        if let Some(text) = self.texts.get(text as usize) {
+            memo::refuse(text.known, link);
+        }
     }
 
     fn bytes_at<'a>(&'a self, tx: &'a Transaction, book: &Book, place: Place) -> &'a [u8] {
