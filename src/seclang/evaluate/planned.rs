@@ -6,7 +6,7 @@ use super::Run;
 use super::link::Answer;
 use crate::collections::Collections;
 use crate::operator::{Captures, Matched, Need};
-use crate::ruleset::{Block, Book, Check, Columns, Head, Link, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
+use crate::ruleset::{Block, Book, Check, Columns, Head, Link, NO_BLOCK, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
 use crate::target::{Selector, Target};
 use crate::transaction::{Latest, LatestName, Sight, Sighted, Transaction};
 use crate::tx::decimal;
@@ -16,17 +16,15 @@ use crate::verdict::Phase;
 impl Transaction {
     /// Runs the rules of a phase in their order. Most are ruled out by the first question of their program's stop.
     pub(super) fn run_planned(&mut self, rules: &RuleSet, phase: Phase, collections: &mut dyn Collections) {
-        let program = rules.plan.program(phase);
-        if program.is_empty() {
-            return;
-        }
+        let Some(program) = rules.plan.program(phase).filter(|program| !program.stops.is_empty()) else { return };
         let book = &rules.plan.books[book_of(phase)];
         let mut sight = self.sight.take().unwrap_or_else(Sight::reused);
         sight.begin(book_of(phase), book, self.head);
         let mut at = 0;
-        while let Some(stop) = program.get(at) {
+        while let Some(stop) = program.stops.get(at) {
             at += 1;
-            if let Some(block) = &stop.block
+            if stop.block != NO_BLOCK
+                && let Some(block) = program.blocks.get(stop.block as usize)
                 && self.rules_out(block, book, &mut sight)
             {
                 at = block.end as usize;

@@ -40,9 +40,17 @@ pub(crate) struct Plan {
     pub(crate) books: [Book; 2],
     /// For each rule its links.
     rules: Vec<PlannedRule>,
-    /// The rules of each phase in their order.
-    programs: [Vec<Stop>; 5],
+    /// The rules of each phase.
+    programs: [Program; 5],
     names: Arc<Names>,
+}
+
+/// The rules of a phase in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Program {
+    pub(crate) stops: Vec<Stop>,
+    /// Stops in a row that can be ruled out together.
+    pub(crate) blocks: Vec<Block>,
 }
 
 /// A rule as it stands in a phase.
@@ -56,8 +64,19 @@ pub(crate) struct Stop {
     pub(crate) quiet: bool,
     /// Where to go on behind a match.
     pub(crate) next: u32,
-    /// Where several stops begin that can be ruled out together.
-    pub(crate) block: Option<Block>,
+    /// The block that begins here, or [`NO_BLOCK`].
+    pub(crate) block: u32,
+}
+
+/// Where no block begins.
+pub(crate) const NO_BLOCK: u32 = u32::MAX;
+
+/// What is asked of a view: bits of one word.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) view: u32,
+    pub(crate) word: u32,
+    pub(crate) bits: u64,
 }
 
 /// Stops in a row whose operators are gated by the scan.
@@ -67,8 +86,8 @@ pub(crate) struct Block {
     pub(crate) end: u32,
     /// The highest bit that is asked in it.
     pub(crate) top: u32,
-    /// For each view the bits that are asked of it, by words.
-    pub(crate) asked: Box<[(u32, Box<[(u32, u64)]>)]>,
+    /// What is asked of its views.
+    pub(crate) asked: Box<[Asked]>,
 }
 
 /// A question that rules most rules out.
@@ -227,8 +246,8 @@ impl Plan {
     }
 
     /// The rules of a phase.
-    pub(crate) fn program(&self, phase: Phase) -> &[Stop] {
-        self.programs.get(phase.index()).map_or(&[], Vec::as_slice)
+    pub(crate) fn program(&self, phase: Phase) -> Option<&Program> {
+        self.programs.get(phase.index())
     }
 
     /// The names of TX.
@@ -262,7 +281,7 @@ pub(crate) fn book_of(phase: Phase) -> usize {
 
 /// The rules of a phase, each with where to go on behind a match: the next one, or behind the marker or the rule that `skipAfter`
 /// names, and behind as many more as `skip` says.
-fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule]) -> Vec<Stop> {
+fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule]) -> Program {
     let mut behind = HashMap::<&str, u32>::new();
     let mut ids = HashMap::<u64, u32>::new();
     let mut place = steps.iter().filter(|step| matches!(step, Step::Rule(_))).count() as u32;
@@ -285,30 +304,33 @@ fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule]) -> Vec<Stop>
         let skipped = u32::try_from(rule.skip).unwrap_or(u32::MAX);
         let next = jump.unwrap_or(place + 1).saturating_add(skipped);
         ids.insert(rule.id, place + 1);
-        stops.push(Stop { rule: index, head: head(rule, plan), quiet: is_quiet(rule), next, block: None });
+        stops.push(Stop { rule: index, head: head(rule, plan), quiet: is_quiet(rule), next, block: NO_BLOCK });
     }
     stops.reverse();
-    blocks(&mut stops);
-    stops
+    let blocks = blocks(&mut stops);
+    Program { stops, blocks }
 }
 
 /// Finds the stops that can be ruled out together.
-fn blocks(stops: &mut [Stop]) {
+fn blocks(stops: &mut [Stop]) -> Vec<Block> {
+    let mut blocks = Vec::new();
     let mut start = 0;
     while start < stops.len() {
-        let mut asked = BTreeMap::<u32, BTreeMap<u32, u64>>::new();
+        let mut asked = BTreeMap::<(u32, u32), u64>::new();
         let (mut end, mut top) = (start, 0);
         while let Some(Stop { head: Head::View(view, Some(bit)), .. }) = stops.get(end) {
-            *asked.entry(*view).or_default().entry(bit / 64).or_default() |= 1 << (bit % 64);
+            *asked.entry((*view, bit / 64)).or_default() |= 1 << (bit % 64);
             top = top.max(*bit);
             end += 1;
         }
         if let (true, Some(first)) = (end > start + 1, stops.get_mut(start)) {
-            let asked = asked.into_iter().map(|(view, words)| (view, words.into_iter().collect())).collect();
-            first.block = Some(Block { end: end as u32, top, asked });
+            first.block = blocks.len() as u32;
+            let asked = asked.into_iter().map(|((view, word), bits)| Asked { view, word, bits }).collect();
+            blocks.push(Block { end: end as u32, top, asked });
         }
         start = end.max(start + 1);
     }
+    blocks
 }
 
 fn head(rule: &Rule, plan: &PlannedRule) -> Head {

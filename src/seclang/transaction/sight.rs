@@ -244,18 +244,15 @@ impl Sight {
     /// Whether no operator of a block can match in its view.
     pub(crate) fn rules_out(&mut self, tx: &Transaction, book: &Book, block: &Block) -> bool {
         self.reach(book, block.top);
-        block.asked.iter().all(|(view, asked)| {
-            let viewed = match self.views.get(*view as usize) {
+        block.asked.iter().all(|asked| {
+            let viewed = match self.views.get(asked.view as usize) {
                 Some(viewed) if viewed.since == self.now => *viewed,
-                _ => self.view(tx, book, *view),
+                _ => self.view(tx, book, asked.view),
             };
             match viewed.admits {
                 Admits::Nothing => true,
                 Admits::Unknown => false,
-                Admits::Words => {
-                    let found = |word: u32| self.sums.get(viewed.words as usize + word as usize).copied().unwrap_or(u64::MAX);
-                    asked.iter().all(|(word, bits)| found(*word) & bits == 0)
-                }
+                Admits::Words => self.sums.get(viewed.words as usize + asked.word as usize).is_some_and(|found| found & asked.bits == 0),
             }
         })
     }

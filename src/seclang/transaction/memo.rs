@@ -1,0 +1,125 @@
+//! What was found out about values that come again and again, as browsers send them: a thread's memory from transaction to transaction.
+//!
+//! Only values of headers that hold no secrets are kept, and names of headers. A slot is found by a hash and holds one text, compared
+//! whole: whoever sends texts with the same hash only makes it forget.
+
+use std::cell::RefCell;
+
+use crate::limits::{MEMO_REFUSED_MAX, MEMO_SLOTS, MEMO_TEXT_BYTES_MAX};
+use crate::prefilter::Marks;
+
+thread_local! {
+    static MEMO: RefCell<Memo> = const { RefCell::new(Memo { slots: Vec::new(), stamp: 0 }) };
+}
+
+/// The texts of a thread.
+struct Memo {
+    slots: Vec<Slot>,
+    /// Counts texts that were put in.
+    stamp: u64,
+}
+
+#[derive(Clone, Default)]
+struct Slot {
+    stamp: u64,
+    /// See [`crate::prefilter::Scanner::id`].
+    scanner: u64,
+    text: Vec<u8>,
+    marks: Marks,
+    words: Vec<u64>,
+    /// Links that do not match the text.
+    refused: Vec<u32>,
+}
+
+/// A text in the memory, as long as it is there.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Known {
+    slot: u32,
+    /// Zero where there is none.
+    stamp: u64,
+}
+
+/// The scanner's answer to a text: the one of an earlier transaction, or what `scan` appends to the words.
+pub(super) fn scanned(scanner: u64, text: &[u8], words: &mut Vec<u64>, scan: impl FnOnce(&mut Vec<u64>) -> Marks) -> (Marks, Known) {
+    if text.is_empty() || text.len() > MEMO_TEXT_BYTES_MAX {
+        return (scan(words), Known::default());
+    }
+    MEMO.with_borrow_mut(|memo| {
+        if memo.slots.is_empty() {
+            memo.slots.resize(MEMO_SLOTS, Slot::default());
+        }
+        let at = hash(text) as usize % MEMO_SLOTS;
+        let Some(slot) = memo.slots.get_mut(at) else { return (scan(words), Known::default()) };
+        if slot.scanner == scanner && slot.text == text {
+            words.extend_from_slice(&slot.words);
+        } else {
+            let start = words.len();
+            slot.marks = scan(words);
+            slot.scanner = scanner;
+            slot.text.clear();
+            slot.text.extend_from_slice(text);
+            slot.words.clear();
+            slot.words.extend_from_slice(words.get(start..).unwrap_or_default());
+            slot.refused.clear();
+            memo.stamp += 1;
+            slot.stamp = memo.stamp;
+        }
+        (slot.marks, Known { slot: at as u32, stamp: slot.stamp })
+    })
+}
+
+/// Whether a link is known not to match a text.
+pub(super) fn is_refused(known: Known, link: u32) -> bool {
+    known.stamp != 0
+        && MEMO.with_borrow(|memo| {
+            memo.slots.get(known.slot as usize).is_some_and(|slot| slot.stamp == known.stamp && slot.refused.contains(&link))
+        })
+}
+
+/// Remembers that a link does not match a text.
+pub(super) fn refuse(known: Known, link: u32) {
+    if known.stamp == 0 {
+        return;
+    }
+    MEMO.with_borrow_mut(|memo| {
+        if let Some(slot) = memo.slots.get_mut(known.slot as usize)
+            && slot.stamp == known.stamp
+            && slot.refused.len() < MEMO_REFUSED_MAX
+        {
+            slot.refused.push(link);
+        }
+    });
+}
+
+/// Headers whose values say what the browser is and wants, and nothing that only one person may know.
+pub(super) fn is_common(header: &[u8]) -> bool {
+    const COMMON: [&[u8]; 16] = [
+        b"accept",
+        b"accept-charset",
+        b"accept-encoding",
+        b"accept-language",
+        b"cache-control",
+        b"connection",
+        b"content-type",
+        b"dnt",
+        b"host",
+        b"origin",
+        b"pragma",
+        b"priority",
+        b"te",
+        b"upgrade-insecure-requests",
+        b"user-agent",
+        b"x-requested-with",
+    ];
+    let begins = |start: &[u8]| header.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start));
+    begins(b"sec-fetch-") || begins(b"sec-ch-") || COMMON.iter().any(|common| header.eq_ignore_ascii_case(common))
+}
+
+/// Spreads texts over the slots; not against anybody.
+fn hash(text: &[u8]) -> u64 {
+    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
+    let (words, rest) = text.as_chunks::<8>();
+    let hash = words.iter().fold(text.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let last = rest.iter().fold(0, |last, byte| last << 8 | u64::from(*byte));
+    mix(hash, last) >> 20
+}
