@@ -7,6 +7,7 @@ use super::time::moment;
 use super::{LatestName, Transaction};
 use crate::body::xml;
 use crate::expand::{Macro, Template};
+use crate::ruleset::List;
 use crate::target::{Selector, Target};
 use crate::value::Entry;
 use crate::variable::Variable as V;
@@ -337,5 +338,35 @@ fn without_port(host: &Bytes) -> Bytes {
     match host.iter().rposition(|byte| *byte == b':') {
         Some(colon) if colon > bracket => host.slice(..colon),
         _ => host.clone(),
+    }
+}
+
+impl Transaction {
+    /// A list that columns are made of.
+    pub(crate) fn list(&self, list: List) -> &[Entry] {
+        match list {
+            List::ArgsGet => &self.request.args_get,
+            List::ArgsPost => &self.request.args_post,
+            List::Cookies => &self.request.cookies,
+            List::RequestHeaders => &self.request.headers,
+            List::ResponseHeaders => &self.response.headers,
+        }
+    }
+
+    /// The value of a target whose variable has only one: some where it is such a variable.
+    pub(super) fn scalar_of(&self, target: &Target) -> Option<Option<Bytes>> {
+        (!target.variable.is_collection()).then(|| self.scalar(target.variable))
+    }
+
+    /// How many values a target has, without making a list of them where that is easy. None where it is not.
+    pub(crate) fn count(&self, target: &Target) -> Option<usize> {
+        let Some(Selector::Name(name)) = &target.selector else { return None };
+        let named = |entries: &[Entry]| entries.iter().filter(|entry| entry.name.eq_ignore_ascii_case(name)).count();
+        Some(match target.variable {
+            V::Tx => usize::from(self.state.tx.get(name).is_some()),
+            V::RequestHeaders => named(&self.request.headers),
+            V::ResponseHeaders => named(&self.response.headers),
+            _ => return None,
+        })
     }
 }

@@ -1,17 +1,17 @@
 //! What the matching plan has seen of a transaction's values: each chain of transformations applied once, each text scanned once.
 
-use std::borrow::Cow;
+mod texts;
+
 use std::cell::RefCell;
 
 use bytes::Bytes;
 
+use texts::{Place, Step, Text};
+
 use super::Transaction;
-use super::memo::{self, Known};
 use crate::limits;
 use crate::prefilter::Marks;
-use crate::ruleset::{Block, Book, Chained, Column, EVERY, List, View};
-use crate::target::Target;
-use crate::transform::Transformation;
+use crate::ruleset::{Block, Book, Chained, Column, EVERY, View};
 use crate::value::Entry;
 
 /// The state of one book's columns, units and views. What was found out carries the number of the phase it holds for, so that nothing
@@ -109,33 +109,6 @@ pub(crate) enum Answer {
     Maybe,
     /// The plan does not know: the plain evaluator has to.
     Unknown,
-}
-
-/// A value, or what a transformation made of one.
-#[derive(Debug)]
-struct Text {
-    place: Place,
-    marks: Marks,
-    /// Its words say what operators may match.
-    searched: bool,
-    /// The last of `steps` that begins here.
-    step: u32,
-    /// It may be remembered for other transactions, and where it is.
-    common: bool,
-    known: Known,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Value { column: u32, index: u32 },
-    Made { start: usize, end: usize },
-}
-
-#[derive(Debug)]
-struct Step {
-    transformation: Transformation,
-    to: u32,
-    next: u32,
 }
 
 const NONE: u32 = u32::MAX;
@@ -512,131 +485,6 @@ impl Sight {
         self.todo = todo;
     }
 
-    /// The text behind a transformation, which runs on a text only once.
-    fn transformed(&mut self, tx: &Transaction, book: &Book, text: u32, transformation: Transformation) -> u32 {
-        let Some(from) = self.texts.get(text as usize) else { return text };
-        let (place, marks, last, searched, common) = (from.place, from.marks, from.step, from.searched, from.common);
-        let mut at = last;
-        while let Some(step) = self.steps.get(at as usize) {
-            if step.transformation == transformation {
-                return step.to;
-            }
-            at = step.next;
-        }
-        let length = self.bytes_at(tx, book, place).len();
-        self.work += length;
-        let to = if transformation == Transformation::Lowercase && book.capitals != 0 {
-            self.lowered(tx, book, text, (place, marks, searched))
-        } else {
-            let value = self.bytes_at(tx, book, place);
-            let changed = match transformation.apply(Cow::Borrowed(value)) {
-                Cow::Borrowed(same) if same.len() == length => None,
-                changed => Some(changed.into_owned()),
-            };
-            match changed {
-                None => text,
-                Some(made) => {
-                    let start = self.bytes.len();
-                    self.bytes.extend_from_slice(&made);
-                    self.scan(tx, book, Place::Made { start, end: self.bytes.len() }, searched, common);
-                    self.texts.len() as u32 - 1
-                }
-            }
-        };
-        let step = self.steps.len() as u32;
-        self.steps.push(Step { transformation, to, next: last });
-        if let Some(from) = self.texts.get_mut(text as usize) {
-            from.step = step;
-        }
-        to
-    }
-
-    /// A text with capitals, without them: the scanner does not tell them apart, so that its answer holds for both.
-    fn lowered(&mut self, tx: &Transaction, book: &Book, text: u32, (place, marks, searched): (Place, Marks, bool)) -> u32 {
-        if marks & book.capitals == 0 {
-            return text;
-        }
-        let mut bytes = std::mem::take(&mut self.bytes);
-        let start = bytes.len();
-        match place {
-            Place::Made { start, end } if end <= bytes.len() => bytes.extend_from_within(start..end),
-            _ => bytes.extend_from_slice(self.bytes_at(tx, book, place)),
-        }
-        if let Some(own) = bytes.get_mut(start..) {
-            own.make_ascii_lowercase();
-        }
-        let place = Place::Made { start, end: bytes.len() };
-        self.bytes = bytes;
-        let from = text as usize * self.width;
-        let marks = marks & !book.capitals;
-        let common = self.texts.get(text as usize).is_some_and(|text| text.common);
-        let mut words = std::mem::take(&mut self.words);
-        let copy = |words: &mut Vec<u64>| {
-            words.extend_from_within(from..from + self.width);
-            marks
-        };
-        let known = match book.scanner(self.tier).filter(|_| common && searched) {
-            Some(scanner) => memo::scanned(scanner.id(), self.bytes_at(tx, book, place), &mut words, copy).1,
-            None => {
-                copy(&mut words);
-                Known::default()
-            }
-        };
-        self.words = words;
-        self.texts.push(Text { place, marks, searched, step: NONE, common, known });
-        self.texts.len() as u32 - 1
-    }
-
-    /// Scans what is at a place, as a new text.
-    fn scan(&mut self, tx: &Transaction, book: &Book, place: Place, searched: bool, common: bool) {
-        let Some(scanner) = book.scanner(self.tier) else { return };
-        let mut scratch = std::mem::take(&mut self.scratch);
-        let mut words = std::mem::take(&mut self.words);
-        let value = self.bytes_at(tx, book, place);
-        let length = value.len();
-        let (marks, known) = if !searched {
-            words.resize(words.len() + self.width, 0);
-            (scanner.marks(value), Known::default())
-        } else if common {
-            memo::scanned(scanner.id(), value, &mut words, |words| scanner.scan(value, &mut scratch, words))
-        } else {
-            (scanner.scan(value, &mut scratch, &mut words), Known::default())
-        };
-        self.texts.push(Text { place, marks: marks | EVERY, searched, step: NONE, common, known });
-        self.work += length + limits::FUEL_PER_RUN as usize;
-        (self.scratch, self.words) = (scratch, words);
-    }
-
-    /// Whether a value may be remembered for other transactions.
-    fn is_common(&self, tx: &Transaction, book: &Book, column: u32, index: u32) -> bool {
-        match book.columns.get(column as usize).map(|column| &column.source) {
-            Some(Column::Names(List::RequestHeaders)) => true,
-            Some(Column::Values(List::RequestHeaders)) => {
-                tx.list(List::RequestHeaders).get(index as usize).is_some_and(|entry| memo::is_common(&entry.name))
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether a link is known not to match a text.
-    pub(crate) fn is_refused(&self, text: u32, link: u32) -> bool {
-        self.texts.get(text as usize).is_some_and(|text| memo::is_refused(text.known, link))
-    }
-
-    /// Remembers that a link does not match a text.
-    pub(crate) fn refuse(&self, text: u32, link: u32) {
-        if let Some(text) = self.texts.get(text as usize) {
-            memo::refuse(text.known, link);
-        }
-    }
-
-    fn bytes_at<'a>(&'a self, tx: &'a Transaction, book: &Book, place: Place) -> &'a [u8] {
-        match place {
-            Place::Made { start, end } => self.bytes.get(start..end).unwrap_or_default(),
-            Place::Value { column, index } => self.entry(tx, book, column, index).map_or(&[][..], |(_, value)| value),
-        }
-    }
-
     fn blank_sum(&mut self) -> u32 {
         let start = self.sums.len();
         self.sums.resize(start + self.width, 0);
@@ -702,12 +550,6 @@ impl Sight {
         Some((item.index, text.map_or(item.text, |changed| changed.1)))
     }
 
-    /// Whether an operator may match a text.
-    pub(crate) fn text_may_match(&self, text: u32, bit: u32) -> bool {
-        let word = self.words.get(text as usize * self.width + bit as usize / 64);
-        word.is_none_or(|word| word >> (bit % 64) & 1 == 1)
-    }
-
     /// The items of a unit that an operator may match, all of them without one: their numbers, their places in the column's source and
     /// their texts.
     pub(crate) fn candidates<'a>(&'a self, book: &'a Book, unit: u32, bit: Option<u32>) -> impl Iterator<Item = (u32, u32, u32)> + 'a {
@@ -722,19 +564,6 @@ impl Sight {
         texts.filter(move |(_, _, text)| bit.is_none_or(|bit| self.text_may_match(*text, bit)))
     }
 
-    /// The bytes of a text.
-    pub(crate) fn bytes<'a>(&'a self, tx: &'a Transaction, book: &Book, text: u32) -> &'a [u8] {
-        self.texts.get(text as usize).map_or(&[], |text| self.bytes_at(tx, book, text.place))
-    }
-
-    /// The same, to be kept: a range of the value where no transformation changed it.
-    pub(crate) fn kept(&self, tx: &Transaction, book: &Book, text: u32) -> Bytes {
-        match self.texts.get(text as usize).map(|text| text.place) {
-            Some(Place::Value { column, index }) => self.entry(tx, book, column, index).map(|(_, value)| value.clone()).unwrap_or_default(),
-            _ => Bytes::copy_from_slice(self.bytes(tx, book, text)),
-        }
-    }
-
     /// Whether the column's values were picked by the target's own selector.
     pub(crate) fn is_picked(book: &Book, unit: u32) -> bool {
         let column = book.units.get(unit as usize).and_then(|unit| book.columns.get(unit.column as usize));
@@ -746,37 +575,5 @@ impl Sight {
 fn grow<T: Default>(list: &mut Vec<T>, length: usize) {
     if list.len() < length {
         list.resize_with(length, T::default);
-    }
-}
-
-impl Transaction {
-    /// A list that columns are made of.
-    pub(crate) fn list(&self, list: List) -> &[Entry] {
-        match list {
-            List::ArgsGet => &self.request.args_get,
-            List::ArgsPost => &self.request.args_post,
-            List::Cookies => &self.request.cookies,
-            List::RequestHeaders => &self.request.headers,
-            List::ResponseHeaders => &self.response.headers,
-        }
-    }
-
-    /// The value of a target whose variable has only one: some where it is such a variable.
-    fn scalar_of(&self, target: &Target) -> Option<Option<Bytes>> {
-        (!target.variable.is_collection()).then(|| self.scalar(target.variable))
-    }
-
-    /// How many values a target has, without making a list of them where that is easy. None where it is not.
-    pub(crate) fn count(&self, target: &Target) -> Option<usize> {
-        use crate::target::Selector;
-        use crate::variable::Variable as V;
-        let Some(Selector::Name(name)) = &target.selector else { return None };
-        let named = |entries: &[Entry]| entries.iter().filter(|entry| entry.name.eq_ignore_ascii_case(name)).count();
-        Some(match target.variable {
-            V::Tx => usize::from(self.state.tx.get(name).is_some()),
-            V::RequestHeaders => named(&self.request.headers),
-            V::ResponseHeaders => named(&self.response.headers),
-            _ => return None,
-        })
     }
 }
