@@ -218,10 +218,7 @@ impl Sight {
     pub(crate) fn rules_out(&mut self, tx: &Transaction, book: &Book, block: &Block) -> bool {
         self.reach(book, block.top);
         block.asked.iter().all(|asked| {
-            let viewed = match self.views.get(asked.view as usize) {
-                Some(viewed) if viewed.since == self.now => *viewed,
-                _ => self.view(tx, book, asked.view),
-            };
+            let viewed = self.viewed(tx, book, asked.view);
             match viewed.admits {
                 Admits::Nothing => true,
                 Admits::Unknown => false,
@@ -235,10 +232,7 @@ impl Sight {
         if let Some(bit) = bit {
             self.reach(book, bit);
         }
-        let viewed = match self.views.get(view as usize) {
-            Some(viewed) if viewed.since == self.now => *viewed,
-            _ => self.view(tx, book, view),
-        };
+        let viewed = self.viewed(tx, book, view);
         match (viewed.admits, bit) {
             (Admits::Nothing, _) => Answer::No,
             (Admits::Unknown, _) => Answer::Unknown,
@@ -247,6 +241,14 @@ impl Sight {
                 let word = self.sums.get(viewed.words as usize + bit as usize / 64);
                 if word.is_none_or(|word| word >> (bit % 64) & 1 == 1) { Answer::Maybe } else { Answer::No }
             }
+        }
+    }
+
+    /// What is known of a view.
+    fn viewed(&mut self, tx: &Transaction, book: &Book, view: u32) -> Viewed {
+        match self.views.get(view as usize) {
+            Some(viewed) if viewed.since == self.now => *viewed,
+            _ => self.view(tx, book, view),
         }
     }
 
