@@ -1,11 +1,17 @@
 //! Macros, `%{tx.score}` in messages and arguments: parsed when rules load, filled in when they run.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::limits;
 use crate::variable::Variable;
+
+thread_local! {
+    /// Where expansions are put together.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// A text with macros in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,18 +115,25 @@ impl Template {
             }
             _ => {}
         }
-        let mut out = Vec::with_capacity(64);
+        // A lookup may expand another template: it finds an empty buffer then.
+        let mut out = SCRATCH.take();
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),
                 Part::Macro(one) => out.extend_from_slice(&lookup(one).unwrap_or_default()),
             }
             if out.len() > limits::EXPANSION_BYTES_MAX {
-                out.truncate(limits::EXPANSION_BYTES_MAX);
-                return (out.into(), true);
+                break;
             }
         }
-        (out.into(), false)
+        let cut = out.len() > limits::EXPANSION_BYTES_MAX;
+        out.truncate(limits::EXPANSION_BYTES_MAX);
+        let text = Bytes::copy_from_slice(&out);
+        out.clear();
+        if out.capacity() <= limits::EXPANSION_BYTES_MAX {
+            SCRATCH.set(out);
+        }
+        (text, cut)
     }
 }
 

@@ -51,13 +51,15 @@ pub const FUEL_MAX: u64 = 4_000_000_000;
 /// What an operator run costs beyond the bytes of its value.
 pub const FUEL_PER_RUN: u64 = 16;
 
-/// Texts that a thread remembers from transaction to transaction, the longest of them, and how many links each is remembered not to match: with
-/// their answers less than half a megabyte.
-pub const MEMO_SLOTS: usize = 512;
+/// Texts that a thread remembers from transaction to transaction, the longest of them, how many links each is remembered not to match, and how many
+/// transformations each has gone through: with their answers less than a megabyte.
+pub const MEMO_SLOTS: usize = 1024;
 /// See [`MEMO_SLOTS`].
 pub const MEMO_TEXT_BYTES_MAX: usize = 256;
 /// See [`MEMO_SLOTS`].
 pub const MEMO_REFUSED_MAX: usize = 48;
+/// See [`MEMO_SLOTS`].
+pub const MEMO_MADE_MAX: usize = 16;
 /// Bytes of transformed values that the matching plan keeps of one transaction; behind it the rest is matched the plain way. A
 /// 1 MiB form changes five times at most in the Core Rule Set.
 pub const PLAN_BYTES_MAX: usize = 16 * 1024 * 1024;

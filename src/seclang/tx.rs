@@ -227,7 +227,9 @@ impl Tx {
 
 /// Compares names without regard to the case of letters.
 fn by_lower_case(a: &[u8], b: &[u8]) -> Ordering {
-    for (a, b) in a.iter().zip(b) {
+    // Names of a kind begin alike.
+    let same = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0).take_while(|(a, b)| a == b).count() * 8;
+    for (a, b) in a.iter().zip(b).skip(same) {
         if a != b {
             let order = a.to_ascii_lowercase().cmp(&b.to_ascii_lowercase());
             if order != Ordering::Equal {

@@ -51,19 +51,13 @@ impl Table {
     /// Sets a value. False when the table is full (`capacity` entries) and the name is new.
     #[must_use]
     pub fn set(&mut self, name: &[u8], value: Value, capacity: usize) -> bool {
-        if self.replace(name, &value) {
-            return true;
-        }
-        self.insert(|| Bytes::copy_from_slice(name), value, capacity)
+        self.put(name, || Bytes::copy_from_slice(name), value, capacity)
     }
 
     /// The same with a name that can be shared.
     #[must_use]
     pub(crate) fn set_shared(&mut self, name: &Bytes, value: Value, capacity: usize) -> bool {
-        if self.replace(name, &value) {
-            return true;
-        }
-        self.insert(|| name.clone(), value, capacity)
+        self.put(name, || name.clone(), value, capacity)
     }
 
     /// How many there are.
@@ -107,26 +101,28 @@ impl Table {
         entries.into_iter()
     }
 
-    fn replace(&mut self, name: &[u8], value: &Value) -> bool {
-        let Some((_, place)) = self.find(name) else { return false };
-        if let Some(entry) = self.entries.get_mut(place) {
-            entry.value = value.clone();
+    fn put(&mut self, name: &[u8], shared: impl FnOnce() -> Bytes, value: Value, capacity: usize) -> bool {
+        let hash = hash(name);
+        if let Some((_, place)) = self.find_hashed(name, hash) {
+            if let Some(entry) = self.entries.get_mut(place) {
+                entry.value = value;
+            }
+            return true;
         }
-        true
-    }
-
-    fn insert(&mut self, name: impl FnOnce() -> Bytes, value: Value, capacity: usize) -> bool {
         if self.entries.len() >= capacity {
             return false;
         }
-        self.entries.push(Entry { name: name(), value });
+        if self.entries.is_empty() {
+            self.entries.reserve(INDEX_MIN / 2);
+        }
+        self.entries.push(Entry { name: shared(), value });
         if self.entries.len() * 2 > self.index.len() {
             self.index = vec![None; (self.index.len() * 2).max(INDEX_MIN)];
             for place in 0..self.entries.len() {
                 self.file(place);
             }
         } else {
-            self.file(self.entries.len() - 1);
+            self.file_hashed(self.entries.len() - 1, hash);
         }
         true
     }
@@ -134,6 +130,10 @@ impl Table {
     /// Puts an entry into the index.
     fn file(&mut self, place: usize) {
         let Some(hash) = self.entries.get(place).map(|entry| hash(&entry.name)) else { return };
+        self.file_hashed(place, hash);
+    }
+
+    fn file_hashed(&mut self, place: usize, hash: u32) {
         let mut at = hash as usize;
         while let Some(slot) = self.slot_mut(at) {
             if slot.is_none() {
@@ -146,10 +146,13 @@ impl Table {
 
     /// Where in the index a name is, and its entry.
     fn find(&self, name: &[u8]) -> Option<(usize, usize)> {
+        if self.index.is_empty() { None } else { self.find_hashed(name, hash(name)) }
+    }
+
+    fn find_hashed(&self, name: &[u8], hash: u32) -> Option<(usize, usize)> {
         if self.index.is_empty() {
             return None;
         }
-        let hash = hash(name);
         let mut at = hash as usize;
         loop {
             at &= self.index.len() - 1;

@@ -123,7 +123,7 @@ impl Transaction {
         if !self.burn(value.len() + expanded.as_ref().map_or(0, Bytes::len)) {
             return None;
         }
-        let mut captures = link.capture.then(Captures::default);
+        let mut captures = link.capture.then(|| std::mem::take(&mut self.state.captures));
         let matched = match &test.check {
             Check::Operator(operator) if operator.needs() == Need::Dns => self.listed(operator, value, captures.as_mut()),
             Check::Operator(operator) if operator.needs() == Need::Geo => self.locate(value),
@@ -133,21 +133,37 @@ impl Transaction {
                 Err(reason) => Matched::Error(reason),
             },
         };
-        let answer = match matched {
+        Some(self.answer(run, test, matched, captures, value))
+    }
+
+    /// What an operator's word on a value comes to: negation, captures, errors.
+    pub(super) fn answer(&mut self, run: &Run<'_>, test: &Test, said: Matched, captures: Option<Captures>, value: &Bytes) -> Answer {
+        let matched = match said {
             Matched::Error(reason) => {
                 self.error(Cause::Operator, Some(run.rule.id), reason);
                 let one = Bytes::from_static(b"1");
                 let _ = self.state.tx.set(&Bytes::from_static(b"MSC_PCRE_LIMITS_EXCEEDED"), one, usize::MAX);
-                return Some(Answer::No);
+                None
             }
-            Matched::Yes => true,
-            Matched::No => false,
+            said => Some(said == Matched::Yes),
         };
-        if answer == test.negated {
-            return Some(Answer::No);
+        let holds = matched.is_some_and(|matched| matched != test.negated);
+        let captured = match captures {
+            Some(captures) if holds => self.capture(captures, value),
+            captures => {
+                self.spare(captures);
+                None
+            }
+        };
+        if holds { Answer::Yes(captured) } else { Answer::No }
+    }
+
+    /// Keeps the buffers for the next captures.
+    pub(super) fn spare(&mut self, captures: Option<Captures>) {
+        if let Some(mut captures) = captures {
+            captures.clear();
+            self.state.captures = captures;
         }
-        let captures = captures.filter(|captures| !captures.is_empty());
-        Some(Answer::Yes(captures.and_then(|captures| self.capture(&captures))))
     }
 
     /// `@rbl` by the answers the caller gave.
@@ -196,21 +212,26 @@ impl Transaction {
         Ok(pattern)
     }
 
-    /// Puts captures into TX:0 to TX:9, which have the first places, and takes out those of earlier rules behind them.
-    pub(super) fn capture(&mut self, captures: &Captures) -> Option<Bytes> {
+    /// Puts captures of a value into TX:0 to TX:9, which have the first places, and takes out those of earlier rules behind them. Where
+    /// nothing was captured, those stay.
+    pub(super) fn capture(&mut self, captures: Captures, value: &Bytes) -> Option<Bytes> {
         let mut first = None;
-        for place in 0..10_u32 {
-            match captures.get(place as usize) {
-                Some(value) => {
-                    let value = Bytes::copy_from_slice(value);
-                    if place == 0 {
-                        first = Some(value.clone());
+        if !captures.is_empty() {
+            for place in 0..10_u32 {
+                match captures.get(place as usize) {
+                    Some(captured) => {
+                        // Often it is all of the value.
+                        let captured = if captured == value { value.clone() } else { Bytes::copy_from_slice(captured) };
+                        if place == 0 {
+                            first = Some(captured.clone());
+                        }
+                        let _ = self.state.tx.set_at(place, None, captured, usize::MAX);
                     }
-                    let _ = self.state.tx.set_at(place, None, value, usize::MAX);
+                    None => self.state.tx.remove_at(place),
                 }
-                None => self.state.tx.remove_at(place),
             }
         }
+        self.spare(Some(captures));
         first
     }
 }

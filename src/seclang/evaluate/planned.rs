@@ -5,12 +5,13 @@ use bytes::Bytes;
 use super::Run;
 use super::link::Answer;
 use crate::collections::Collections;
-use crate::operator::{Captures, Matched, Need};
+use crate::limits;
+use crate::operator::{Matched, Need};
 use crate::ruleset::{Block, Book, Check, Columns, Head, Link, NO_BLOCK, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
 use crate::target::{Selector, Target};
 use crate::transaction::{Latest, LatestName, Sight, Sighted, Transaction};
 use crate::tx::decimal;
-use crate::value::integer;
+use crate::value::{Entry, integer};
 use crate::verdict::Phase;
 
 impl Transaction {
@@ -132,6 +133,7 @@ impl Transaction {
                     let place = Place { number, link, test, last: number == last };
                     self.single(&mut run, &place, single, collections)
                 }
+                (Way::Loose, Some(test)) => self.loose(&mut run, &Place { number, link, test, last: number == last }, collections),
                 _ => self.link(&mut run, number, link, number == last, collections),
             };
             if !matched {
@@ -237,24 +239,24 @@ impl Transaction {
         if sought.target.selector.as_ref().is_some_and(misses) || excluded(link, sought, name) {
             return Outcome::None;
         }
-        // Most answers are no: that is found out without keeping anything.
-        let value = sight.bytes(self, book, text);
-        let length = value.len();
         // The answer of such a link depends on nothing but the text.
         let alone = matches!((&test.check, &test.argument), (Check::Operator(operator), None) if operator.needs() == Need::None);
         let number = run.index << 6 | (place.number as u32).min(63);
         let memorable = alone && place.number < 63;
+        let length = sight.bytes(self, book, text).len();
         if memorable && sight.is_refused(text, number) {
             return if self.burn(length) { Outcome::None } else { Outcome::Over(false) };
         }
-        let mut captures = link.capture.then(Captures::default);
-        let answer = match &test.check {
-            Check::Operator(operator) if alone => operator.matches(value, None, captures.as_mut()),
+        // Most answers are no: that is found out without keeping anything.
+        let mut captures = link.capture.then(|| std::mem::take(&mut self.state.captures));
+        let said = match &test.check {
+            Check::Operator(operator) if alone => operator.matches(sight.bytes(self, book, text), None, captures.as_mut()),
             _ => Matched::Error(String::new()),
         };
-        let (value, captured) = match answer {
+        let (value, captured) = match said {
             // Not by this way: what is wrong is said by the other.
             Matched::Error(_) => {
+                self.spare(captures);
                 let value = sight.kept(self, book, text);
                 match self.test(run, link, test, &value) {
                     None => return Outcome::Over(false),
@@ -262,7 +264,8 @@ impl Transaction {
                     Some(Answer::Yes(captured)) => (value, captured),
                 }
             }
-            answer if (answer == Matched::Yes) == test.negated => {
+            said if (said == Matched::Yes) == test.negated => {
+                self.spare(captures);
                 if memorable {
                     sight.refuse(text, number);
                 }
@@ -273,11 +276,47 @@ impl Transaction {
                     return Outcome::Over(false);
                 }
                 let value = sight.kept(self, book, text);
-                (value, captures.filter(|captures| !captures.is_empty()).and_then(|captures| self.capture(&captures)))
+                let captured = captures.and_then(|captures| self.capture(captures, &value));
+                (value, captured)
             }
         };
         let name = sight.entry(self, book, sought.column, index).map(|(name, _)| name.clone()).unwrap_or_default();
         self.matched(run, place, (LatestName::Of(sought.target.variable, name), value, captured), collections)
+    }
+
+    /// A link over values that rules may change, without transformations, whose operator has the same argument for all of them.
+    fn loose(&mut self, run: &mut Run<'_>, place: &Place<'_>, collections: &mut dyn Collections) -> bool {
+        let Place { number, link, test, last } = *place;
+        let ([target], Check::Operator(operator)) = (link.targets.as_slice(), &test.check) else {
+            return self.link(run, number, link, last, collections);
+        };
+        let argument = test.argument.as_ref().map(|template| template.expand(|one| self.macro_value(one)));
+        let loses = number == 0 && self.loses_targets(run.index);
+        let removed = if loses { self.lost_targets(run.index) } else { Vec::new() };
+        let mut entries = self.pick(target);
+        let excluded = |name: &[u8]| link.excluded.iter().chain(&removed).any(|one| one.excludes(target.variable, name));
+        entries.retain(|entry| !excluded(&entry.name));
+        if entries.len() > limits::VALUES_PER_RULE_MAX || argument.as_ref().is_some_and(|(_, cut)| *cut) {
+            // There is something to say, for each value.
+            return self.link(run, number, link, last, collections);
+        }
+        let argument = argument.map(|(text, _)| text);
+        let named: usize = entries.iter().map(|entry| entry.name.len() + 1).sum();
+        self.burn(named.saturating_mul(1 + link.excluded.len() + removed.len()));
+        let mut matched = false;
+        for Entry { name, value } in entries {
+            if !self.burn(value.len() + argument.as_ref().map_or(0, Bytes::len)) {
+                break;
+            }
+            let mut captures = link.capture.then(|| std::mem::take(&mut self.state.captures));
+            let said = operator.matches(&value, argument.as_deref(), captures.as_mut());
+            let Answer::Yes(captured) = self.answer(run, test, said, captures, &value) else { continue };
+            matched = true;
+            if let Outcome::Over(_) = self.matched(run, place, (LatestName::Of(target.variable, name), value, captured), collections) {
+                break;
+            }
+        }
+        matched
     }
 
     /// A link with a count, a variable of TX or a scalar that rules change.

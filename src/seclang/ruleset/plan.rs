@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Check, Link, Rule, Step};
+use super::{Check, Link, Rule, Step, Test};
 use crate::action::{Control, Disruptive, Effect};
-use crate::operator::Operator;
+use crate::expand::{Macro, Template};
+use crate::operator::{Need, Operator};
 use crate::prefilter::{ByteSet, Marks, Requirement, Scanner, triggers};
 use crate::target::{Selector, Target};
 use crate::transform::Transformation;
@@ -168,18 +169,24 @@ pub(crate) struct Chained {
 pub(crate) struct View {
     /// The columns of all its targets.
     pub(crate) columns: Box<[u32]>,
-    /// All units whose answers decide whether the link can match.
-    pub(crate) watched: Box<[Watched]>,
+    /// All units whose answers decide whether the link can match, by their columns, ascending.
+    pub(crate) groups: Box<[Group]>,
     /// The columns as bits, and whether there are some that have none.
     pub(crate) mask: u64,
     pub(crate) has_more: bool,
+}
+
+/// The units of a view that belong to a column.
+#[derive(Debug, PartialEq, Eq, Hash, Clone)]
+pub(crate) struct Group {
+    pub(crate) column: u32,
+    pub(crate) watched: Box<[Watched]>,
 }
 
 /// A unit of a view, with what is often asked of it.
 #[derive(Debug, PartialEq, Eq, Hash, Clone)]
 pub(crate) struct Watched {
     pub(crate) unit: u32,
-    pub(crate) column: u32,
     /// See [`Unit::reach`].
     pub(crate) reach: Marks,
 }
@@ -189,6 +196,8 @@ pub(crate) struct Watched {
 pub(crate) enum Way {
     /// As the plain evaluator does.
     Plain,
+    /// The values of one target that rules may change, as they are.
+    Loose,
     /// One value that rules may change, or a count: no list, no copies.
     Single(Single),
     /// Values in columns.
@@ -412,7 +421,7 @@ impl Draft {
             return Way::Single(Single { name, place: tx.map(|(place, _)| place), is_numbered, compare: Compare::of(test) });
         }
         if link.targets.iter().any(|target| target.counted || !volatile.is_stable(target, phase)) {
-            return Way::Plain;
+            return if is_loose(link, test) { Way::Loose } else { Way::Plain };
         }
         let Check::Operator(operator) = &test.check else { return Way::Plain };
         if matches!(operator, Operator::Rbl(_)) {
@@ -439,11 +448,16 @@ impl Draft {
         }
         watched.sort_unstable();
         watched.dedup();
-        let watch = |unit: u32| self.units.get(unit as usize).map(|own| Watched { unit, column: own.column, reach: own.reach });
-        let watched = watched.into_iter().filter_map(watch).collect();
+        let mut groups = BTreeMap::<u32, Vec<Watched>>::new();
+        for unit in watched {
+            if let Some(own) = self.units.get(unit as usize) {
+                groups.entry(own.column).or_default().push(Watched { unit, reach: own.reach });
+            }
+        }
+        let groups = groups.into_iter().map(|(column, watched)| Group { column, watched: watched.into() }).collect();
         let mask = columns.iter().filter(|column| **column < u64::BITS).fold(0, |mask, column| mask | 1 << column);
         let has_more = columns.iter().any(|column| *column >= u64::BITS);
-        let view = self.view(View { columns, watched, mask, has_more });
+        let view = self.view(View { columns, groups, mask, has_more });
         Way::Columns(Columns { bit, targets, view })
     }
 
@@ -577,6 +591,21 @@ impl Draft {
         let capitals = capitals.map_or(0, |kind| 1 << (CALLER_SHIFT as usize + kind));
         Book { columns, head_mask, units: self.units, views: self.views, scanners, bits, capitals }
     }
+}
+
+/// Whether the link looks at the values of one target as they are, by an operator whose argument no match changes.
+fn is_loose(link: &Link, test: &Test) -> bool {
+    let plain = matches!(&test.check, Check::Operator(operator) if operator.needs() == Need::None);
+    let keeps = |name: &str| {
+        link.effects.iter().all(|effect| match effect {
+            Effect::SetVariable(set) => set.name.literal().is_some_and(|own| !own.eq_ignore_ascii_case(name.as_bytes())),
+            _ => false,
+        })
+    };
+    let of_tx = |one: &Macro| one.variable == Variable::Tx && one.name.as_deref().is_some_and(keeps);
+    let is_steady = |template: &Template| !link.capture && template.macros().all(of_tx);
+    let one = matches!(link.targets.as_slice(), [target] if !target.counted);
+    plain && one && link.transformations.is_empty() && !link.multi_match && test.argument.as_ref().is_none_or(is_steady)
 }
 
 /// Whether the link looks at one value that is quickly at hand: a count, a variable of TX by its name, or a scalar.

@@ -29,7 +29,7 @@ impl Transaction {
         template.expand(|one| self.macro_value(one)).0
     }
 
-    fn macro_value(&self, one: &Macro) -> Option<Bytes> {
+    pub(crate) fn macro_value(&self, one: &Macro) -> Option<Bytes> {
         let Some(name) = &one.name else { return self.scalar(one.variable) };
         match one.variable {
             // The captures have the first places.

@@ -1,12 +1,13 @@
 //! What was found out about values that come again and again, as browsers send them: a thread's memory from transaction to transaction.
 //!
-//! Only values of headers that hold no secrets are kept, and names of headers. A slot is found by a hash and holds one text, compared
-//! whole: whoever sends texts with the same hash only makes it forget.
+//! Only values of headers that hold no secrets are kept, and names of headers. A slot is found by a hash, one of two, and holds one text,
+//! compared whole: whoever sends texts with the same hash only makes it forget.
 
 use std::cell::RefCell;
 
-use crate::limits::{MEMO_REFUSED_MAX, MEMO_SLOTS, MEMO_TEXT_BYTES_MAX};
+use crate::limits::{MEMO_MADE_MAX, MEMO_REFUSED_MAX, MEMO_SLOTS, MEMO_TEXT_BYTES_MAX};
 use crate::prefilter::Marks;
+use crate::transform::Transformation;
 
 thread_local! {
     static MEMO: RefCell<Memo> = const { RefCell::new(Memo { slots: Vec::new(), stamp: 0 }) };
@@ -29,6 +30,8 @@ struct Slot {
     words: Vec<u64>,
     /// Links that do not match the text.
     refused: Vec<u32>,
+    /// What transformations make of it; none where they leave it as it is.
+    made: Vec<(Transformation, Option<Known>)>,
 }
 
 /// A text in the memory, as long as it is there.
@@ -37,6 +40,25 @@ pub(super) struct Known {
     slot: u32,
     /// Zero where there is none.
     stamp: u64,
+}
+
+impl Memo {
+    /// The slot of a text: one of two, that which has it or else the older one.
+    fn place(&self, first: usize, scanner: u64, text: &[u8]) -> usize {
+        let second = first ^ 1;
+        let (Some(one), Some(other)) = (self.slots.get(first), self.slots.get(second)) else { return first };
+        let has = |slot: &Slot| slot.scanner == scanner && slot.text == text;
+        if has(one) || !has(other) && one.stamp <= other.stamp { first } else { second }
+    }
+
+    /// The slot of a text, if it still has it.
+    fn at(&self, known: Known) -> Option<&Slot> {
+        self.slots.get(known.slot as usize).filter(|slot| slot.stamp == known.stamp)
+    }
+
+    fn at_mut(&mut self, known: Known) -> Option<&mut Slot> {
+        self.slots.get_mut(known.slot as usize).filter(|slot| slot.stamp == known.stamp)
+    }
 }
 
 /// The scanner's answer to a text: the one of an earlier transaction, or what `scan` appends to the words.
@@ -48,7 +70,7 @@ pub(super) fn scanned(scanner: u64, text: &[u8], words: &mut Vec<u64>, scan: imp
         if memo.slots.is_empty() {
             memo.slots.resize(MEMO_SLOTS, Slot::default());
         }
-        let at = hash(text) as usize % MEMO_SLOTS;
+        let at = memo.place(hash(text) as usize % MEMO_SLOTS, scanner, text);
         let Some(slot) = memo.slots.get_mut(at) else { return (scan(words), Known::default()) };
         if slot.scanner == scanner && slot.text == text {
             words.extend_from_slice(&slot.words);
@@ -61,6 +83,7 @@ pub(super) fn scanned(scanner: u64, text: &[u8], words: &mut Vec<u64>, scan: imp
             slot.words.clear();
             slot.words.extend_from_slice(words.get(start..).unwrap_or_default());
             slot.refused.clear();
+            slot.made.clear();
             memo.stamp += 1;
             slot.stamp = memo.stamp;
         }
@@ -70,10 +93,7 @@ pub(super) fn scanned(scanner: u64, text: &[u8], words: &mut Vec<u64>, scan: imp
 
 /// Whether a link is known not to match a text.
 pub(super) fn is_refused(known: Known, link: u32) -> bool {
-    known.stamp != 0
-        && MEMO.with_borrow(|memo| {
-            memo.slots.get(known.slot as usize).is_some_and(|slot| slot.stamp == known.stamp && slot.refused.contains(&link))
-        })
+    known.stamp != 0 && MEMO.with_borrow(|memo| memo.at(known).is_some_and(|slot| slot.refused.contains(&link)))
 }
 
 /// Remembers that a link does not match a text.
@@ -82,11 +102,47 @@ pub(super) fn refuse(known: Known, link: u32) {
         return;
     }
     MEMO.with_borrow_mut(|memo| {
-        if let Some(slot) = memo.slots.get_mut(known.slot as usize)
-            && slot.stamp == known.stamp
+        if let Some(slot) = memo.at_mut(known)
             && slot.refused.len() < MEMO_REFUSED_MAX
         {
             slot.refused.push(link);
+        }
+    });
+}
+
+/// What a transformation made of a text in an earlier transaction.
+pub(super) enum Made {
+    /// Nothing else.
+    Same,
+    /// This text, of which the bytes and the words were appended.
+    Other(Marks, Known),
+}
+
+/// What a transformation is known to make of a text; its bytes and words are appended to those given.
+pub(super) fn made(known: Known, transformation: Transformation, bytes: &mut Vec<u8>, words: &mut Vec<u64>) -> Option<Made> {
+    if known.stamp == 0 {
+        return None;
+    }
+    MEMO.with_borrow(|memo| {
+        let (_, made) = memo.at(known)?.made.iter().find(|(own, _)| *own == transformation)?;
+        let Some(made) = *made else { return Some(Made::Same) };
+        let slot = memo.at(made)?;
+        bytes.extend_from_slice(&slot.text);
+        words.extend_from_slice(&slot.words);
+        Some(Made::Other(slot.marks, made))
+    })
+}
+
+/// Remembers what a transformation made of a text: another that is in the memory too, or nothing else.
+pub(super) fn remember(known: Known, transformation: Transformation, made: Option<Known>) {
+    if known.stamp == 0 || made.is_some_and(|made| made.stamp == 0) {
+        return;
+    }
+    MEMO.with_borrow_mut(|memo| {
+        if let Some(slot) = memo.at_mut(known)
+            && slot.made.len() < MEMO_MADE_MAX
+        {
+            slot.made.push((transformation, made));
         }
     });
 }

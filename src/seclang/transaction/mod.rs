@@ -19,7 +19,7 @@ use crate::body::{multipart, xml};
 use crate::exclusion::Exclusion;
 use crate::geo::GeoDatabase;
 use crate::limits;
-use crate::operator::Rx;
+use crate::operator::{Captures, Rx};
 use crate::ruleset::RuleSet;
 use crate::target::Target;
 use crate::tx::Tx;
@@ -201,6 +201,8 @@ pub(crate) struct State {
     pub(crate) geo: Vec<Entry>,
     /// Patterns built for this transaction, by their text.
     pub(crate) patterns: BTreeMap<Bytes, Arc<Rx>>,
+    /// Room for the next captures.
+    pub(crate) captures: Captures,
     pub(crate) current_rule: Option<u32>,
     pub(crate) phase: Option<Phase>,
 }

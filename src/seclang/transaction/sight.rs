@@ -11,7 +11,7 @@ use texts::{Place, Step, Text};
 use super::Transaction;
 use crate::limits;
 use crate::prefilter::Marks;
-use crate::ruleset::{Block, Book, Chained, Column, EVERY, View};
+use crate::ruleset::{Block, Book, Chained, Column, EVERY, Group, View};
 use crate::value::Entry;
 
 /// The state of one book's columns, units and views. What was found out carries the number of the phase it holds for, so that nothing
@@ -39,10 +39,8 @@ pub(crate) struct Sight {
     texts: Vec<Text>,
     /// What became of texts behind a transformation.
     steps: Vec<Step>,
-    /// Answers of the scanner: those of a text stand at its number times their width.
+    /// Answers of the scanner: what may match a text, or any text of a column, a unit or a view. The first ones are [`BLANK`].
     words: Vec<u64>,
-    /// The same for columns, units and views: what may match any of their texts.
-    sums: Vec<u64>,
     /// The texts that transformations made.
     bytes: Vec<u8>,
     scratch: Vec<u64>,
@@ -58,7 +56,7 @@ pub(crate) struct Sight {
 struct Filled {
     since: u64,
     marks: Marks,
-    /// Where in `sums` the operators stand that may match any of its texts.
+    /// Where in `words` the operators stand that may match any of its texts.
     words: u32,
     items: Vec<Item>,
     picked: Vec<Entry>,
@@ -113,6 +111,9 @@ pub(crate) enum Answer {
 
 const NONE: u32 = u32::MAX;
 
+/// Where the words stand that say that nothing may match.
+const BLANK: u32 = 0;
+
 /// Most buffers that a thread keeps for its next transactions: several requests may wait for their bodies at a time.
 const SPARE_MAX: usize = 4;
 
@@ -149,7 +150,7 @@ impl Sight {
     fn weight(&self) -> usize {
         let texts = self.texts.capacity() * size_of::<Text>() + self.steps.capacity() * size_of::<Step>();
         let items = self.items * size_of::<Item>() + self.todo.capacity() * size_of::<(u32, u32)>();
-        self.bytes.capacity() + (self.words.capacity() + self.sums.capacity()) * size_of::<u64>() + texts + items
+        self.bytes.capacity() + self.words.capacity() * size_of::<u64>() + texts + items
     }
 
     /// Makes ready for a phase: what may have changed since the last one is not used any more.
@@ -172,7 +173,15 @@ impl Sight {
             self.fresh &= book.head_mask;
         }
         self.head = head;
+        self.measure(book);
+    }
+
+    /// Makes room for the answers of the scanner in use.
+    fn measure(&mut self, book: &Book) {
         self.width = book.scanner(self.tier).map_or(1, |scanner| scanner.width());
+        if self.words.len() < self.width {
+            self.words.resize(self.width, 0);
+        }
     }
 
     /// Forgets all texts, keeping the buffers.
@@ -180,7 +189,6 @@ impl Sight {
         self.texts.clear();
         self.steps.clear();
         self.words.clear();
-        self.sums.clear();
         self.bytes.clear();
         self.items = 0;
         self.work = 0;
@@ -195,7 +203,7 @@ impl Sight {
         self.head_since = self.now;
         self.fresh = 0;
         self.tier = tier;
-        self.width = book.scanner(tier).map_or(1, |scanner| scanner.width());
+        self.measure(book);
     }
 
     fn is_full(&self) -> bool {
@@ -222,7 +230,7 @@ impl Sight {
             match viewed.admits {
                 Admits::Nothing => true,
                 Admits::Unknown => false,
-                Admits::Words => self.sums.get(viewed.words as usize + asked.word as usize).is_some_and(|found| found & asked.bits == 0),
+                Admits::Words => self.words.get(viewed.words as usize + asked.word as usize).is_some_and(|found| found & asked.bits == 0),
             }
         })
     }
@@ -238,7 +246,7 @@ impl Sight {
             (Admits::Unknown, _) => Answer::Unknown,
             (Admits::Words, None) => Answer::Maybe,
             (Admits::Words, Some(bit)) => {
-                let word = self.sums.get(viewed.words as usize + bit as usize / 64);
+                let word = self.words.get(viewed.words as usize + bit as usize / 64);
                 if word.is_none_or(|word| word >> (bit % 64) & 1 == 1) { Answer::Maybe } else { Answer::No }
             }
         }
@@ -282,29 +290,51 @@ impl Sight {
             }
         }
         let mut own = NONE;
-        for watched in &view.watched {
-            if watched.column < u64::BITS && self.live >> watched.column & 1 == 0 {
-                continue;
-            }
-            let Some(filled) = self.columns.get(watched.column as usize).filter(|filled| !filled.items.is_empty()) else { continue };
-            let from = if filled.marks & watched.reach == 0 {
-                filled.words
-            } else if self.look(tx, book, watched.unit) {
-                self.units.get(watched.unit as usize).map_or(0, |seen| seen.words)
-            } else {
+        // Columns without a number among the bits come last.
+        let (few, more) = view.groups.split_at_checked(view.mask.count_ones() as usize).unwrap_or_default();
+        let mut live = view.mask & self.live;
+        while live != 0 {
+            let below = view.mask & (live & live.wrapping_neg()).wrapping_sub(1);
+            if let Some(group) = few.get(below.count_ones() as usize)
+                && !self.add_group(tx, book, group, &mut own, words)
+            {
                 return Admits::Unknown;
-            };
-            if own == NONE {
-                // Most links see only one column that has values.
-                (own, *words) = (from, from);
+            }
+            live &= live - 1;
+        }
+        for group in more {
+            if self.columns.get(group.column as usize).is_some_and(|filled| !filled.items.is_empty())
+                && !self.add_group(tx, book, group, &mut own, words)
+            {
+                return Admits::Unknown;
+            }
+        }
+        Admits::Words
+    }
+
+    /// Adds the units of a column that has values to the words of a view, of which `own` are the first. False where the plan has no room
+    /// left for them.
+    fn add_group(&mut self, tx: &Transaction, book: &Book, group: &Group, own: &mut u32, words: &mut u32) -> bool {
+        let Some((marks, plain)) = self.columns.get(group.column as usize).map(|filled| (filled.marks, filled.words)) else { return false };
+        for watched in &group.watched {
+            let from = if marks & watched.reach == 0 {
+                plain
+            } else if self.look(tx, book, watched.unit) {
+                self.units.get(watched.unit as usize).map_or(BLANK, |seen| seen.words)
             } else {
-                if own == *words {
-                    *words = self.copy_sum(own);
+                return false;
+            };
+            if *own == NONE {
+                // Most links see only one column that has values.
+                (*own, *words) = (from, from);
+            } else if from != *own {
+                if own == words {
+                    *words = self.copy_sum(*own);
                 }
                 self.add_sum(*words, from);
             }
         }
-        Admits::Words
+        true
     }
 
     /// The number of a view's values against what a rule may see.
@@ -370,8 +400,8 @@ impl Sight {
                 items.extend((0..filled.picked.len() as u32).map(|index| Item { index, text: NONE }));
             }
         }
-        let words = self.blank_sum();
-        let mut marks = 0;
+        let words = if items.len() > 1 { self.copy_sum(BLANK) } else { BLANK };
+        let (mut own, mut marks) = (words, 0);
         for item in &mut items {
             if item.text == NONE {
                 item.text = self.known(book, column, item.index).unwrap_or(self.texts.len() as u32);
@@ -381,8 +411,13 @@ impl Sight {
                     self.scan(tx, book, Place::Value { column, index: item.index }, searched, common);
                 }
             }
-            marks |= self.texts.get(item.text as usize).map_or(EVERY, |text| text.marks);
-            self.add_words(words, item.text);
+            let (text_marks, text_words) = self.texts.get(item.text as usize).map_or((EVERY, BLANK), |text| (text.marks, text.words));
+            marks |= text_marks;
+            if words == BLANK {
+                own = text_words;
+            } else {
+                self.add_sum(words, text_words);
+            }
         }
         self.items += items.len();
         let now = self.now;
@@ -391,7 +426,7 @@ impl Sight {
             self.live = self.live & !(1 << column) | u64::from(!items.is_empty()) << column;
         }
         if let Some(filled) = self.columns.get_mut(column as usize) {
-            (filled.since, filled.marks, filled.words, filled.items) = (now, marks, words, items);
+            (filled.since, filled.marks, filled.words, filled.items) = (now, marks, own, items);
         }
         !self.is_full()
     }
@@ -466,6 +501,7 @@ impl Sight {
                 _ => {}
             }
         }
+        let is_only = items.len() == 1;
         let mut own_words = NONE;
         for (at, text) in &todo {
             let marks = self.texts.get(*text as usize).map_or(0, |text| text.marks);
@@ -474,11 +510,16 @@ impl Sight {
                 seen.changed.push((*at, made));
             }
             if made != *text {
+                let (marks, words) = self.texts.get(made as usize).map_or((EVERY, BLANK), |text| (text.marks, text.words));
+                seen.marks |= marks;
+                if is_only {
+                    own_words = words;
+                    continue;
+                }
                 if own_words == NONE {
                     own_words = self.copy_sum(seen.words);
                 }
-                self.add_words(own_words, made);
-                seen.marks |= self.texts.get(made as usize).map_or(0, |text| text.marks);
+                self.add_sum(own_words, words);
             }
         }
         if own_words != NONE {
@@ -487,32 +528,19 @@ impl Sight {
         self.todo = todo;
     }
 
-    fn blank_sum(&mut self) -> u32 {
-        let start = self.sums.len();
-        self.sums.resize(start + self.width, 0);
-        start as u32
-    }
-
     fn copy_sum(&mut self, from: u32) -> u32 {
-        let (start, from) = (self.sums.len(), from as usize);
-        self.sums.extend_from_within(from..from + self.width);
+        let (start, from) = (self.words.len(), from as usize);
+        self.words.extend_from_within(from..from + self.width);
         start as u32
     }
 
     fn add_sum(&mut self, to: u32, from: u32) {
         for word in 0..self.width {
-            let more = self.sums.get(from as usize + word).copied().unwrap_or(0);
-            if let Some(sum) = self.sums.get_mut(to as usize + word) {
+            let more = self.words.get(from as usize + word).copied().unwrap_or(0);
+            if let Some(sum) = self.words.get_mut(to as usize + word) {
                 *sum |= more;
             }
         }
-    }
-
-    fn add_words(&mut self, to: u32, text: u32) {
-        let (from, to) = (text as usize * self.width, to as usize);
-        let Some(more) = self.words.get(from..from + self.width) else { return };
-        let own = self.sums.get_mut(to..to + self.width).into_iter().flatten();
-        own.zip(more).for_each(|(word, more)| *word |= more);
     }
 
     /// A value of a column and its name inside the collection.

@@ -26,6 +26,9 @@ const BACKTRACK_VALUE_BYTES_MAX: usize = 8 * 1024;
 /// Most captures that a rule sees: the whole and nine groups.
 const GROUPS_MAX: usize = 10;
 
+/// Where the groups of a match are.
+type Groups = [Option<Range<usize>>; GROUPS_MAX];
+
 /// Takes a pattern in PCRE's syntax, as ModSecurity 2 compiles it: over bytes, `.` matches newlines too, `^` and `$`
 /// are the ends of the value. `TX:0` to `TX:9` are the whole match and the first nine groups. Matching is linear
 /// in the value; a pattern with look-around, back-references, atomic groups or possessive quantifiers
@@ -117,17 +120,16 @@ impl Rx {
                 Engine::Backtracking(_) => self.find_at(value, 0).map_or_else(Matched::Error, |found| Matched::from(found.is_some())),
             };
         };
-        match self.groups_at(value, 0) {
-            Ok(None) => Matched::No,
-            Ok(Some(groups)) => {
-                captures.clear();
-                for (index, group) in groups.into_iter().enumerate().filter_map(|(index, group)| Some((index, group?))) {
-                    captures.set(index, value.get(group).unwrap_or_default());
-                }
-                Matched::Yes
-            }
-            Err(reason) => Matched::Error(reason),
+        let groups = match self.groups_at(value, 0) {
+            Ok(None) => return Matched::No,
+            Ok(Some(groups)) => groups,
+            Err(reason) => return Matched::Error(reason),
+        };
+        captures.clear();
+        for (index, group) in groups.into_iter().enumerate().filter_map(|(index, group)| Some((index, group?))) {
+            captures.set(index, value.get(group).unwrap_or_default());
         }
+        Matched::Yes
     }
 
     /// `@rxGlobal`: goes on behind each match and keeps the groups of them all.
@@ -176,25 +178,29 @@ impl Rx {
     }
 
     /// The first match at or behind `from`, as the places of its first ten groups.
-    fn groups_at(&self, value: &[u8], from: usize) -> Result<Option<Vec<Option<Range<usize>>>>, String> {
+    fn groups_at(&self, value: &[u8], from: usize) -> Result<Option<Groups>, String> {
+        let mut groups = Groups::default();
         match &self.engine {
-            Engine::Empty | Engine::Anything | Engine::Prefix(..) => Ok(self.find_at(value, from)?.map(|whole| vec![Some(whole)])),
-            // Without groups the whole match is all there is.
-            Engine::Linear(regex) if regex.captures_len() == 1 => Ok(self.find_at(value, from)?.map(|whole| vec![Some(whole)])),
-            Engine::Linear(regex) => {
+            Engine::Linear(regex) if regex.captures_len() > 1 => {
                 // Most values do not match, and finding that out needs no places of groups.
                 if !regex.is_match_at(value, from) {
                     return Ok(None);
                 }
-                let groups = regex.captures_at(value, from);
-                Ok(groups.map(|groups| groups.iter().take(GROUPS_MAX).map(|group| Some(group?.range())).collect()))
+                let Some(found) = regex.captures_at(value, from) else { return Ok(None) };
+                groups.iter_mut().zip(found.iter()).for_each(|(own, group)| *own = group.map(|group| group.range()));
             }
             Engine::Backtracking(regex) => {
                 bounded(value)?;
-                let groups = regex.captures_from_pos(value, from).map_err(|error| exceeded(&error))?;
-                Ok(groups.map(|groups| groups.iter().take(GROUPS_MAX).map(|group| group.map(|group| group.start()..group.end())).collect()))
+                let Some(found) = regex.captures_from_pos(value, from).map_err(|error| exceeded(&error))? else { return Ok(None) };
+                groups.iter_mut().zip(found.iter()).for_each(|(own, group)| *own = group.map(|group| group.start()..group.end()));
+            }
+            // Without groups the whole match is all there is.
+            _ => {
+                let Some(whole) = self.find_at(value, from)? else { return Ok(None) };
+                groups[0] = Some(whole);
             }
         }
+        Ok(Some(groups))
     }
 }
 

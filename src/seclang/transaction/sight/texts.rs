@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::{NONE, Sight};
+use super::{BLANK, NONE, Sight};
 use crate::limits;
 use crate::prefilter::Marks;
 use crate::ruleset::{Book, Column, EVERY, List};
 use crate::transaction::Transaction;
-use crate::transaction::memo::{self, Known};
+use crate::transaction::memo::{self, Known, Made};
 use crate::transform::Transformation;
 
 /// A value, or what a transformation made of one.
@@ -17,6 +17,8 @@ use crate::transform::Transformation;
 pub(super) struct Text {
     pub(super) place: Place,
     pub(super) marks: Marks,
+    /// Where its words are.
+    pub(super) words: u32,
     /// Its words say what operators may match.
     pub(super) searched: bool,
     /// The last of `steps` that begins here.
@@ -43,7 +45,7 @@ impl Sight {
     /// The text behind a transformation, which runs on a text only once.
     pub(super) fn transformed(&mut self, tx: &Transaction, book: &Book, text: u32, transformation: Transformation) -> u32 {
         let Some(from) = self.texts.get(text as usize) else { return text };
-        let (place, marks, last, searched, common) = (from.place, from.marks, from.step, from.searched, from.common);
+        let (place, marks, last, searched, common, known) = (from.place, from.marks, from.step, from.searched, from.common, from.known);
         let mut at = last;
         while let Some(step) = self.steps.get(at as usize) {
             if step.transformation == transformation {
@@ -53,22 +55,13 @@ impl Sight {
         }
         let length = self.bytes_at(tx, book, place).len();
         self.work += length;
-        let to = if transformation == Transformation::Lowercase && book.capitals != 0 {
-            self.lowered(tx, book, text, (place, marks, searched))
-        } else {
-            let value = self.bytes_at(tx, book, place);
-            let changed = match transformation.apply(Cow::Borrowed(value)) {
-                Cow::Borrowed(same) if same.len() == length => None,
-                changed => Some(changed.into_owned()),
-            };
-            match changed {
-                None => text,
-                Some(made) => {
-                    let start = self.bytes.len();
-                    self.bytes.extend_from_slice(&made);
-                    self.scan(tx, book, Place::Made { start, end: self.bytes.len() }, searched, common);
-                    self.texts.len() as u32 - 1
-                }
+        let to = match self.remembered(known, transformation) {
+            Some(made) => made.unwrap_or(text),
+            None => {
+                let to = self.made(tx, book, text, (place, marks, searched, common), transformation);
+                let made = self.texts.get(to as usize).filter(|_| to != text).map(|made| made.known);
+                memo::remember(known, transformation, made);
+                to
             }
         };
         let step = self.steps.len() as u32;
@@ -77,6 +70,48 @@ impl Sight {
             from.step = step;
         }
         to
+    }
+
+    /// What the thread remembers of a transformation: some other text, or none where it leaves the text as it is.
+    fn remembered(&mut self, known: Known, transformation: Transformation) -> Option<Option<u32>> {
+        let (start, own) = (self.bytes.len(), self.words.len() as u32);
+        match memo::made(known, transformation, &mut self.bytes, &mut self.words)? {
+            Made::Same => Some(None),
+            Made::Other(marks, known) => {
+                let end = self.bytes.len();
+                if transformation != Transformation::Lowercase {
+                    self.work += end - start + limits::FUEL_PER_RUN as usize;
+                }
+                let marks = marks | EVERY;
+                let place = Place::Made { start, end };
+                self.texts.push(Text { place, marks, words: own, searched: true, step: NONE, common: true, known });
+                Some(Some(self.texts.len() as u32 - 1))
+            }
+        }
+    }
+
+    /// Applies a transformation to a text.
+    fn made(
+        &mut self,
+        tx: &Transaction,
+        book: &Book,
+        text: u32,
+        (place, marks, searched, common): (Place, Marks, bool, bool),
+        transformation: Transformation,
+    ) -> u32 {
+        if transformation == Transformation::Lowercase && book.capitals != 0 {
+            return self.lowered(tx, book, text, (place, marks, searched));
+        }
+        let value = self.bytes_at(tx, book, place);
+        let changed = match transformation.apply(Cow::Borrowed(value)) {
+            Cow::Borrowed(same) if same.len() == value.len() => None,
+            changed => Some(changed.into_owned()),
+        };
+        let Some(made) = changed else { return text };
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&made);
+        self.scan(tx, book, Place::Made { start, end: self.bytes.len() }, searched, common);
+        self.texts.len() as u32 - 1
     }
 
     /// A text with capitals, without them: the scanner does not tell them apart, so that its answer holds for both.
@@ -95,23 +130,22 @@ impl Sight {
         }
         let place = Place::Made { start, end: bytes.len() };
         self.bytes = bytes;
-        let from = text as usize * self.width;
         let marks = marks & !book.capitals;
-        let common = self.texts.get(text as usize).is_some_and(|text| text.common);
-        let mut words = std::mem::take(&mut self.words);
-        let copy = |words: &mut Vec<u64>| {
-            words.extend_from_within(from..from + self.width);
-            marks
-        };
-        let known = match book.scanner(self.tier).filter(|_| common && searched) {
-            Some(scanner) => memo::scanned(scanner.id(), self.bytes_at(tx, book, place), &mut words, copy).1,
-            None => {
-                copy(&mut words);
-                Known::default()
-            }
-        };
-        self.words = words;
-        self.texts.push(Text { place, marks, searched, step: NONE, common, known });
+        let Some(from) = self.texts.get(text as usize) else { return text };
+        let (common, mut own) = (from.common, from.words);
+        let mut known = Known::default();
+        if let Some(scanner) = book.scanner(self.tier).filter(|_| common && searched) {
+            let mut words = std::mem::take(&mut self.words);
+            let from = own as usize;
+            own = words.len() as u32;
+            let copy = |words: &mut Vec<u64>| {
+                words.extend_from_within(from..from + self.width);
+                marks
+            };
+            known = memo::scanned(scanner.id(), self.bytes_at(tx, book, place), &mut words, copy).1;
+            self.words = words;
+        }
+        self.texts.push(Text { place, marks, words: own, searched, step: NONE, common, known });
         self.texts.len() as u32 - 1
     }
 
@@ -122,15 +156,15 @@ impl Sight {
         let mut words = std::mem::take(&mut self.words);
         let value = self.bytes_at(tx, book, place);
         let length = value.len();
+        let own = if searched { words.len() as u32 } else { BLANK };
         let (marks, known) = if !searched {
-            words.resize(words.len() + self.width, 0);
             (scanner.marks(value), Known::default())
         } else if common {
             memo::scanned(scanner.id(), value, &mut words, |words| scanner.scan(value, &mut scratch, words))
         } else {
             (scanner.scan(value, &mut scratch, &mut words), Known::default())
         };
-        self.texts.push(Text { place, marks: marks | EVERY, searched, step: NONE, common, known });
+        self.texts.push(Text { place, marks: marks | EVERY, words: own, searched, step: NONE, common, known });
         self.work += length + limits::FUEL_PER_RUN as usize;
         (self.scratch, self.words) = (scratch, words);
     }
@@ -167,7 +201,7 @@ impl Sight {
 
     /// Whether an operator may match a text.
     pub(crate) fn text_may_match(&self, text: u32, bit: u32) -> bool {
-        let word = self.words.get(text as usize * self.width + bit as usize / 64);
+        let word = self.texts.get(text as usize).and_then(|text| self.words.get((text.words + bit / 64) as usize));
         word.is_none_or(|word| word >> (bit % 64) & 1 == 1)
     }
 
