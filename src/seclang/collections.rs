@@ -182,7 +182,8 @@ impl Stored {
 
     fn apply(&mut self, change: &Change, now: u64) -> bool {
         match change {
-            Change::Set(name, value) => self.variables.set(name, value.clone(), limits::COLLECTION_VARIABLES_MAX),
+            // A copy: the value may be a range of a whole request's memory.
+            Change::Set(name, value) => self.variables.set(name, Bytes::copy_from_slice(value), limits::COLLECTION_VARIABLES_MAX),
             Change::Add(name, difference) => {
                 let before = self.variables.get(name).map_or(0, |value| crate::value::integer(value));
                 let after = before.saturating_add(*difference).max(0).to_string();

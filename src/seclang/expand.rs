@@ -13,6 +13,9 @@ thread_local! {
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
+/// Largest buffer of it that a thread keeps.
+const SCRATCH_BYTES_MAX: usize = 64 * 1024;
+
 /// A text with macros in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
@@ -87,6 +90,14 @@ impl Template {
         self.parts.iter().filter_map(|part| if let Part::Macro(one) = part { Some(one) } else { None })
     }
 
+    /// The literal text it begins with.
+    pub(crate) fn start(&self) -> &[u8] {
+        match self.parts.first() {
+            Some(Part::Literal(text)) => text,
+            _ => &[],
+        }
+    }
+
     /// The macro that is all of it.
     pub(crate) fn only_macro(&self) -> Option<&Macro> {
         match self.parts.as_slice() {
@@ -105,22 +116,32 @@ impl Template {
 
     /// Fills in the macros: `lookup` gives their values, none is empty. The flag says that the result was cut at
     /// [`limits::EXPANSION_BYTES_MAX`].
-    pub fn expand(&self, mut lookup: impl FnMut(&Macro) -> Option<Bytes>) -> (Bytes, bool) {
+    pub fn expand(&self, lookup: impl Fn(&Macro) -> Option<Bytes>) -> (Bytes, bool) {
+        let write = |one: &Macro, out: &mut Vec<u8>| out.extend_from_slice(&lookup(one).unwrap_or_default());
+        self.whole(&lookup).unwrap_or_else(|| self.filled(write, Bytes::copy_from_slice))
+    }
+
+    /// The text, where it is a literal or a macro by itself.
+    pub(crate) fn whole(&self, lookup: impl Fn(&Macro) -> Option<Bytes>) -> Option<(Bytes, bool)> {
         match self.parts.as_slice() {
-            [Part::Literal(text)] => return (text.clone(), false),
+            [Part::Literal(text)] => Some((text.clone(), false)),
             [Part::Macro(one)] => {
                 let value = lookup(one).unwrap_or_default();
                 let cut = value.len() > limits::EXPANSION_BYTES_MAX;
-                return (value.slice(..value.len().min(limits::EXPANSION_BYTES_MAX)), cut);
+                Some((if cut { value.slice(..limits::EXPANSION_BYTES_MAX) } else { value }, cut))
             }
-            _ => {}
+            _ => None,
         }
+    }
+
+    /// Puts the parts together, the macros as `write` appends them, lets `use_it` have the text, and says whether it was cut.
+    pub(crate) fn filled<T>(&self, write: impl Fn(&Macro, &mut Vec<u8>), use_it: impl FnOnce(&[u8]) -> T) -> (T, bool) {
         // A lookup may expand another template: it finds an empty buffer then.
         let mut out = SCRATCH.take();
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),
-                Part::Macro(one) => out.extend_from_slice(&lookup(one).unwrap_or_default()),
+                Part::Macro(one) => write(one, &mut out),
             }
             if out.len() > limits::EXPANSION_BYTES_MAX {
                 break;
@@ -128,9 +149,9 @@ impl Template {
         }
         let cut = out.len() > limits::EXPANSION_BYTES_MAX;
         out.truncate(limits::EXPANSION_BYTES_MAX);
-        let text = Bytes::copy_from_slice(&out);
+        let text = use_it(&out);
         out.clear();
-        if out.capacity() <= limits::EXPANSION_BYTES_MAX {
+        if out.capacity() <= SCRATCH_BYTES_MAX {
             SCRATCH.set(out);
         }
         (text, cut)

@@ -30,6 +30,7 @@
 //! Modules stand by floor, the lowest first; each imports only from floors below its own, and a test says so.
 
 // S0: words
+mod common_header; // Headers that browsers send alike.
 pub mod limits; // Every limit: name, unit, number, reason.
 pub mod source; // The trait that rule files come through.
 pub mod span; // Places in rule text.

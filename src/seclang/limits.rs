@@ -51,6 +51,19 @@ pub const FUEL_MAX: u64 = 4_000_000_000;
 /// What an operator run costs beyond the bytes of its value.
 pub const FUEL_PER_RUN: u64 = 16;
 
+/// Heads of requests that a thread remembers, for each what operators may match its common values; the most headers and the most bytes of names
+/// and common values that a head may have. With their answers these are some ten kilobytes each.
+pub const COMMON_HEADS: usize = 64;
+/// See [`COMMON_HEADS`].
+pub const COMMON_HEADERS_MAX: usize = 128;
+/// See [`COMMON_HEADS`].
+pub const COMMON_HEAD_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of a piece of memory that a transaction's short texts share, and the longest text that goes into one.
+pub const ARENA_PIECE_BYTES: usize = 4 * 1024;
+/// See [`ARENA_PIECE_BYTES`].
+pub const ARENA_TEXT_BYTES_MAX: usize = 1024;
+
 /// Texts that a thread remembers from transaction to transaction, the longest of them, how many links each is remembered not to match, and how many
 /// transformations each has gone through: with their answers less than a megabyte.
 pub const MEMO_SLOTS: usize = 1024;

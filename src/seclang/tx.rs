@@ -59,8 +59,11 @@ impl Names {
 
     /// The place of a name.
     pub(crate) fn find(&self, name: &[u8]) -> Option<u32> {
+        self.find_hashed(name, hash(name))
+    }
+
+    fn find_hashed(&self, name: &[u8], hash: u32) -> Option<u32> {
         let mask = self.index.len().checked_sub(1)?;
-        let hash = hash(name);
         let mut at = hash as usize & mask;
         loop {
             let (known, place) = (*self.index.get(at)?)?;
@@ -77,6 +80,9 @@ impl Names {
     }
 }
 
+/// The first places are those of `TX:0` to `TX:9`.
+pub(crate) const CAPTURES: u32 = 10;
+
 /// Variables that there is room for at once: the Core Rule Set sets some sixty in every transaction.
 const VALUES: usize = 96;
 
@@ -91,6 +97,10 @@ pub(crate) struct Tx {
     free: Vec<u32>,
     /// Places whose names were spelled differently when they were set.
     odd: Vec<(u32, Bytes)>,
+    /// The places of captures behind this one have no value.
+    captured: u32,
+    /// What is set by name, where somebody wants to know.
+    pub(crate) journal: Option<Vec<(Bytes, Bytes)>>,
     filled: usize,
     others: Table,
 }
@@ -141,12 +151,26 @@ impl Tx {
     /// Sets a value. False where there are `capacity` variables and the name is new.
     #[must_use]
     pub(crate) fn set(&mut self, name: &Bytes, value: Bytes, capacity: usize) -> bool {
-        match self.names.find(name) {
+        if let Some(journal) = &mut self.journal {
+            journal.push((name.clone(), value.clone()));
+        }
+        self.set_hashed(name, hash(name), value, capacity)
+    }
+
+    /// How many variables there are.
+    pub(crate) fn len(&self) -> usize {
+        self.filled + self.others.len()
+    }
+
+    /// The same as [`Self::set`], with the [`hash`] of the name.
+    #[must_use]
+    pub(crate) fn set_hashed(&mut self, name: &Bytes, hash: u32, value: Bytes, capacity: usize) -> bool {
+        match self.names.find_hashed(name, hash) {
             Some(place) => {
                 let own = self.names.name(place).is_some_and(|own| own == name);
                 self.set_at(place, (!own).then_some(name), value, capacity)
             }
-            None => self.others.set_shared(name, value, capacity.saturating_sub(self.filled)),
+            None => self.others.set_shared(name, hash, value, capacity.saturating_sub(self.filled)),
         }
     }
 
@@ -154,6 +178,9 @@ impl Tx {
     #[must_use]
     pub(crate) fn set_at(&mut self, place: u32, odd: Option<&Bytes>, value: Bytes, capacity: usize) -> bool {
         let Some(at) = self.places.get_mut(place as usize) else { return false };
+        if place < CAPTURES {
+            self.captured = self.captured.max(place + 1);
+        }
         if let Some(slot) = at.checked_sub(1).and_then(|at| self.values.get_mut(at as usize)) {
             *slot = value;
             return true;
@@ -197,36 +224,54 @@ impl Tx {
         self.odd.retain(|(odd, _)| *odd != place);
     }
 
+    /// Removes the captures from a place on.
+    pub(crate) fn remove_captures(&mut self, from: u32) {
+        (from..self.captured).for_each(|place| self.remove_at(place));
+        self.captured = self.captured.min(from);
+    }
+
     /// All variables, by lower-cased name.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Bytes, &Bytes)> {
         self.matching(None, |_| true)
     }
 
-    /// The variables whose names are wanted, by lower-cased name. Where the rules know the pattern that wants them, only what they do
-    /// not name is asked.
+    /// The variables whose names are wanted, by lower-cased name.
     pub(crate) fn matching(&self, pattern: Option<&Arc<str>>, wanted: impl Fn(&[u8]) -> bool) -> impl Iterator<Item = (&Bytes, &Bytes)> {
-        let known = pattern.and_then(|pattern| self.names.patterns.iter().find(|(text, _)| text == pattern));
-        let mut found: Vec<(&Bytes, &Bytes)> = match known {
-            Some((_, places)) => places.iter().filter(|place| self.odd.iter().all(|(odd, _)| odd != *place)).copied().collect::<Vec<_>>(),
-            None => (0..self.places.len() as u32).collect(),
-        }
-        .into_iter()
-        .filter_map(|place| Some((self.spelled(place)?, self.at(place)?)))
-        .filter(|(name, _)| known.is_some() || wanted(name))
-        .collect();
-        if known.is_some() {
-            let odd = self.odd.iter().filter_map(|(place, name)| Some((name, self.at(*place)?)));
-            found.extend(odd.filter(|(name, _)| wanted(name)));
-        }
-        let others = self.others.entries().iter().map(|entry| (&entry.name, &entry.value));
-        found.extend(others.filter(|(name, _)| wanted(name)));
+        let mut found = Vec::new();
+        self.each_matching(pattern, wanted, |name, value| found.push((name, value)));
         found.sort_by(|a, b| by_lower_case(a.0, b.0));
         found.into_iter()
+    }
+
+    /// The same in no order. Where the rules know the pattern that wants them, only what they do not name is asked.
+    pub(crate) fn each_matching<'a>(
+        &'a self,
+        pattern: Option<&Arc<str>>,
+        wanted: impl Fn(&[u8]) -> bool,
+        mut visit: impl FnMut(&'a Bytes, &'a Bytes),
+    ) {
+        let known = pattern.and_then(|pattern| self.names.patterns.iter().find(|(text, _)| text == pattern));
+        let mut place = |place: u32, is_known: bool| {
+            if let (Some(name), Some(value)) = (self.spelled(place), self.at(place))
+                && (is_known || wanted(name))
+            {
+                visit(name, value);
+            }
+        };
+        match known {
+            Some((_, places)) => {
+                places.iter().filter(|place| self.is_spelled_as_numbered(**place)).for_each(|own| place(*own, true));
+                self.odd.iter().for_each(|(odd, _)| place(*odd, false));
+            }
+            None => (0..self.places.len() as u32).for_each(|own| place(own, false)),
+        }
+        let others = self.others.entries().iter().filter(|entry| wanted(&entry.name));
+        others.for_each(|entry| visit(&entry.name, &entry.value));
     }
 }
 
 /// Compares names without regard to the case of letters.
-fn by_lower_case(a: &[u8], b: &[u8]) -> Ordering {
+pub(crate) fn by_lower_case(a: &[u8], b: &[u8]) -> Ordering {
     // Names of a kind begin alike.
     let same = a.as_chunks::<8>().0.iter().zip(b.as_chunks::<8>().0).take_while(|(a, b)| a == b).count() * 8;
     for (a, b) in a.iter().zip(b).skip(same) {

@@ -3,7 +3,9 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::LazyLock;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+
+use crate::limits::{ARENA_PIECE_BYTES, ARENA_TEXT_BYTES_MAX};
 
 /// A value: a range into a shared buffer, cheap to copy.
 pub type Value = Bytes;
@@ -21,6 +23,26 @@ impl Entry {
     /// Puts the two together.
     pub fn new(name: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
         Entry { name: name.into(), value: value.into() }
+    }
+}
+
+/// Short texts that are made while a transaction runs, one behind the other in pieces of memory that they share.
+#[derive(Debug, Default)]
+pub(crate) struct Arena {
+    free: BytesMut,
+}
+
+impl Arena {
+    /// A copy of a text. What keeps it longer than the transaction has to copy it again, to let go of the piece.
+    pub(crate) fn keep(&mut self, text: &[u8]) -> Bytes {
+        if text.is_empty() || text.len() > ARENA_TEXT_BYTES_MAX {
+            return Bytes::copy_from_slice(text);
+        }
+        if self.free.capacity() < text.len() {
+            self.free = BytesMut::with_capacity(ARENA_PIECE_BYTES);
+        }
+        self.free.extend_from_slice(text);
+        self.free.split().freeze()
     }
 }
 
@@ -51,13 +73,13 @@ impl Table {
     /// Sets a value. False when the table is full (`capacity` entries) and the name is new.
     #[must_use]
     pub fn set(&mut self, name: &[u8], value: Value, capacity: usize) -> bool {
-        self.put(name, || Bytes::copy_from_slice(name), value, capacity)
+        self.put(name, hash(name), || Bytes::copy_from_slice(name), value, capacity)
     }
 
-    /// The same with a name that can be shared.
+    /// The same with a name that can be shared, and its [`hash`].
     #[must_use]
-    pub(crate) fn set_shared(&mut self, name: &Bytes, value: Value, capacity: usize) -> bool {
-        self.put(name, || name.clone(), value, capacity)
+    pub(crate) fn set_shared(&mut self, name: &Bytes, hash: u32, value: Value, capacity: usize) -> bool {
+        self.put(name, hash, || name.clone(), value, capacity)
     }
 
     /// How many there are.
@@ -101,8 +123,7 @@ impl Table {
         entries.into_iter()
     }
 
-    fn put(&mut self, name: &[u8], shared: impl FnOnce() -> Bytes, value: Value, capacity: usize) -> bool {
-        let hash = hash(name);
+    fn put(&mut self, name: &[u8], hash: u32, shared: impl FnOnce() -> Bytes, value: Value, capacity: usize) -> bool {
         if let Some((_, place)) = self.find_hashed(name, hash) {
             if let Some(entry) = self.entries.get_mut(place) {
                 entry.value = value;

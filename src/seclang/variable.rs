@@ -102,6 +102,11 @@ impl Variable {
         TABLE.get(self as usize).map_or(Kind::Scalar, |entry| entry.2)
     }
 
+    /// Whether its values are names or values of request headers.
+    pub(crate) fn is_of_request_headers(self) -> bool {
+        matches!(self, Variable::RequestHeaders | Variable::RequestHeadersNames)
+    }
+
     /// Whether `NAME:selector` makes sense.
     pub fn is_collection(self) -> bool {
         self.kind() != Kind::Scalar

@@ -9,7 +9,7 @@ use crate::limits;
 use crate::ruleset::{Link, Quick, SetTx, TxChange};
 use crate::transaction::{Mode, OpenRecord, Transaction};
 use crate::tx::decimal;
-use crate::value::integer;
+use crate::value::{hash, integer};
 use crate::variable::Variable;
 use crate::verdict::Cause;
 
@@ -120,10 +120,10 @@ impl Transaction {
             },
         };
         let stored = match change {
-            Change::Set(name, value) => table.set_shared(&name, value, limits::COLLECTION_VARIABLES_MAX),
+            Change::Set(name, value) => table.set_shared(&name, hash(&name), value, limits::COLLECTION_VARIABLES_MAX),
             Change::Add(name, difference) => {
                 let before = table.get(&name).map_or(0, |value| integer(value));
-                table.set_shared(&name, decimal(before.saturating_add(difference).max(0)), limits::COLLECTION_VARIABLES_MAX)
+                table.set_shared(&name, hash(&name), decimal(before.saturating_add(difference).max(0)), limits::COLLECTION_VARIABLES_MAX)
             }
             Change::Remove(name) => {
                 table.remove(&name);

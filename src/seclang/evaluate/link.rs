@@ -13,6 +13,7 @@ use crate::operator::{Captures, Matched, Need, Operator, Rx};
 use crate::ruleset::{Check, Link, Test};
 use crate::transaction::{Latest, LatestName, Transaction, full_name};
 use crate::transform::Transformation;
+use crate::tx::CAPTURES;
 use crate::value::Entry;
 use crate::verdict::{Cause, Phase};
 
@@ -217,18 +218,17 @@ impl Transaction {
     pub(super) fn capture(&mut self, captures: Captures, value: &Bytes) -> Option<Bytes> {
         let mut first = None;
         if !captures.is_empty() {
-            for place in 0..10_u32 {
-                match captures.get(place as usize) {
-                    Some(captured) => {
-                        // Often it is all of the value.
-                        let captured = if captured == value { value.clone() } else { Bytes::copy_from_slice(captured) };
-                        if place == 0 {
-                            first = Some(captured.clone());
-                        }
-                        let _ = self.state.tx.set_at(place, None, captured, usize::MAX);
-                    }
-                    None => self.state.tx.remove_at(place),
+            for place in 0..CAPTURES {
+                let Some(captured) = captures.get(place as usize) else {
+                    self.state.tx.remove_captures(place);
+                    break;
+                };
+                // Often it is all of the value.
+                let captured = if captured == value { value.clone() } else { self.state.arena.keep(captured) };
+                if place == 0 {
+                    first = Some(captured.clone());
                 }
+                let _ = self.state.tx.set_at(place, None, captured, usize::MAX);
             }
         }
         self.spare(Some(captures));

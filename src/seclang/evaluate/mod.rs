@@ -4,6 +4,7 @@
 mod effects;
 mod link;
 mod planned;
+mod recall;
 mod record;
 
 use std::sync::Arc;

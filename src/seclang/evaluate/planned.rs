@@ -7,11 +7,12 @@ use super::link::Answer;
 use crate::collections::Collections;
 use crate::limits;
 use crate::operator::{Matched, Need};
-use crate::ruleset::{Block, Book, Check, Columns, Head, Link, NO_BLOCK, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
+use crate::ruleset::{Book, Check, Columns, Head, Link, NO_BLOCK, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
 use crate::target::{Selector, Target};
 use crate::transaction::{Latest, LatestName, Sight, Sighted, Transaction};
-use crate::tx::decimal;
-use crate::value::{Entry, integer};
+use crate::tx::{by_lower_case, decimal};
+use crate::value::integer;
+use crate::variable::Variable;
 use crate::verdict::Phase;
 
 impl Transaction {
@@ -21,14 +22,28 @@ impl Transaction {
         let book = &rules.plan.books[book_of(phase)];
         let mut sight = self.sight.take().unwrap_or_else(Sight::reused);
         sight.begin(book_of(phase), book, self.head);
-        let mut at = 0;
+        let mut hits = std::mem::take(&mut sight.hits);
+        let (mut at, mut next_hit, mut block_end) = (0, 0, 0);
         while let Some(stop) = program.stops.get(at) {
-            at += 1;
             if stop.block != NO_BLOCK
                 && let Some(block) = program.blocks.get(stop.block as usize)
-                && self.rules_out(block, book, &mut sight)
             {
-                at = block.end as usize;
+                sight.hits(self, book, block, &mut hits);
+                self.pay(&mut sight);
+                (next_hit, block_end) = (0, block.end as usize);
+            }
+            let mut place = at;
+            let in_block = at < block_end;
+            if in_block {
+                while hits.get(next_hit).is_some_and(|hit| (*hit as usize) < at) {
+                    next_hit += 1;
+                }
+                place = hits.get(next_hit).map_or(block_end, |hit| *hit as usize);
+            }
+            at = place + 1;
+            let ruled_out = in_block && place == block_end;
+            let Some(stop) = program.stops.get(place).filter(|_| !ruled_out) else {
+                at = place;
                 if self.fuel == 0
                     && let Some(rule) = rules.rules.get(stop.rule as usize)
                     && !self.goes_on(rule)
@@ -36,11 +51,17 @@ impl Transaction {
                     break;
                 }
                 continue;
-            }
+            };
             if self.is_removed(stop.rule) {
                 continue;
             }
-            match self.ask(stop, book, &mut sight) {
+            let bound = if stop.is_bound { rules.plan.rule(stop.rule).and_then(|planned| planned.bound.as_ref()) } else { None };
+            if let (Some(bound), Some(rule)) = (bound, rules.rules.get(stop.rule as usize))
+                && self.recalls(stop.rule, rule, bound, book, &mut sight)
+            {
+                continue;
+            }
+            match if in_block { First::Open } else { self.ask(stop, book, &mut sight) } {
                 First::No => {
                     if self.fuel == 0
                         && let Some(rule) = rules.rules.get(stop.rule as usize)
@@ -54,30 +75,39 @@ impl Transaction {
                     at = stop.next as usize;
                     continue;
                 }
+                First::Sets => {
+                    self.sets(rules, stop.rule, collections);
+                    at = stop.next as usize;
+                    continue;
+                }
                 First::Open => {}
             }
             let (Some(rule), Some(planned)) = (rules.rules.get(stop.rule as usize), rules.plan.rule(stop.rule)) else { continue };
             self.state.current_rule = Some(stop.rule);
+            let before = bound.and_then(|bound| Some((bound, self.before(stop.rule, rule, bound, book, &mut sight)?)));
             let mut plan = Planned { book, sight: &mut sight, rule: planned };
-            if self.planned_rule(rule, stop.rule, &mut plan, collections) {
+            let matched = self.planned_rule(rule, stop.rule, &mut plan, collections);
+            if let Some((bound, before)) = before {
+                self.after(before, matched, rule, bound, &sight);
+            }
+            if matched {
                 at = stop.next as usize;
             }
             if !self.goes_on(rule) {
                 break;
             }
         }
+        sight.hits = hits;
         // Only the request's head goes on from phase to phase; else the next transaction can have the buffers.
         self.sight = (phase == Phase::RequestHeaders).then_some(sight);
     }
 
-    /// Whether none of a block's rules can match.
-    fn rules_out(&mut self, block: &Block, book: &Book, sight: &mut Sight) -> bool {
-        let out = sight.rules_out(self, book, block);
-        if sight.work > 0 {
-            let work = std::mem::take(&mut sight.work);
+    /// Pays for what was scanned and transformed.
+    fn pay(&mut self, sight: &mut Sight) {
+        let work = std::mem::take(&mut sight.work);
+        if work > 0 {
             self.burn(work);
         }
-        out
     }
 
     /// The first question of a rule.
@@ -85,10 +115,7 @@ impl Transaction {
         match &stop.head {
             Head::View(view, bit) => {
                 let answer = sight.may_match(self, book, *view, *bit);
-                if sight.work > 0 {
-                    let work = std::mem::take(&mut sight.work);
-                    self.burn(work);
-                }
+                self.pay(sight);
                 if answer == Sighted::No { First::No } else { First::Open }
             }
             Head::Tx(place, compare) => match self.state.tx.at(*place) {
@@ -108,14 +135,27 @@ impl Transaction {
                 _ => First::No,
             },
             Head::TxCount(place, compare) if !self.loses_targets(stop.rule) => {
-                if compare.holds(self.state.tx.at(*place).is_some().into()) {
-                    First::Open
-                } else {
-                    First::No
+                match compare.holds(self.state.tx.at(*place).is_some().into()) {
+                    true if stop.sets_only && self.fuel > limits::FUEL_PER_RUN + 1 => First::Sets,
+                    true => First::Open,
+                    false => First::No,
                 }
             }
             Head::TxCount(..) | Head::Other => First::Open,
         }
+    }
+
+    /// A rule that has matched a count of TX, and of which come variables of TX.
+    fn sets(&mut self, rules: &RuleSet, index: u32, collections: &mut dyn Collections) {
+        let (Some(rule), Some(planned)) = (rules.rules.get(index as usize), rules.plan.rule(index)) else { return };
+        let (Some(link), Some(Way::Single(single))) = (rule.links.first(), planned.links.first().map(|link| &link.way)) else { return };
+        let count = single.place.is_some_and(|place| self.state.tx.at(place).is_some());
+        self.burn(1);
+        self.state.current_rule = Some(index);
+        self.state.matched_vars.clear();
+        self.state.matched = Some(Latest { name: LatestName::Counted(index), value: decimal(count.into()) });
+        let mut run = Run { rule, index, planned: Some(planned), records: 0, score: 0 };
+        self.apply_effects(&mut run, 0, link, collections);
     }
 
     /// Runs all links; true where the last one matched.
@@ -153,30 +193,44 @@ impl Transaction {
         collections: &mut dyn Collections,
     ) -> bool {
         let answer = sight.may_match(self, book, columns.view, columns.bit);
-        let work = std::mem::take(&mut sight.work);
-        if work > 0 {
-            self.burn(work);
-        }
+        self.pay(sight);
         match answer {
             Sighted::No => return false,
             Sighted::Unknown => return self.link(run, place.number, place.link, place.last, collections),
             Sighted::Maybe => {}
         }
+        let opened = sight.open_view(self, book, columns.view, columns.bit);
+        self.pay(sight);
+        let Some(thin) = opened else { return self.link(run, place.number, place.link, place.last, collections) };
+        let errors = self.errors_total;
         // As the plain evaluator has it: what a `ctl` takes out counts from the next rule on, and speaks of the first link.
         let loses = place.number == 0 && self.loses_targets(run.index);
         let removed = if loses { self.lost_targets(run.index) } else { Vec::new() };
         let mut matched = false;
         for (target, units) in place.link.targets.iter().zip(&columns.targets) {
-            for unit in units.iter().filter(|unit| sight.values(book, **unit) > 0) {
+            for unit in units {
                 let column = book.units.get(*unit as usize).map_or(u32::MAX, |unit| unit.column);
+                let side = Sight::side(thin, column);
+                if sight.values(book, side, *unit) == 0 {
+                    continue;
+                }
                 let picked = Sight::is_picked(book, *unit);
-                let sought = Sought { target, unit: *unit, column, picked, bit: columns.bit, removed: &removed };
+                let sought = Sought { target, side, unit: *unit, column, picked, bit: columns.bit, removed: &removed };
                 match self.unit(run, place, &sought, (book, sight), collections) {
                     Outcome::None => {}
                     Outcome::Matched => matched = true,
                     Outcome::Over(found) => return matched || found,
                 }
             }
+        }
+        if let Some(bit) = columns.bit
+            && !matched
+            && columns.is_alone
+            && thin == 0
+            && !removed.iter().any(|target| target.variable.is_of_request_headers())
+            && self.errors_total == errors
+        {
+            sight.refuse_common(book, columns.view, bit);
         }
         matched
     }
@@ -192,15 +246,15 @@ impl Transaction {
     ) -> Outcome {
         let mut matched = false;
         if place.link.multi_match {
-            let mut wanted = vec![false; sight.values(book, sought.unit) as usize];
+            let mut wanted = vec![false; sight.values(book, sought.side, sought.unit) as usize];
             for unit in path(book, sought.unit) {
-                for (at, ..) in sight.candidates(book, unit, sought.bit) {
+                for (at, ..) in sight.candidates(book, sought.side, unit, sought.bit) {
                     wanted[at as usize] = true;
                 }
             }
             let wanted = (0_u32..).zip(wanted).filter(|(_, wanted)| *wanted);
             for (at, _) in wanted {
-                for (index, text) in stages(book, sight, sought.unit, at) {
+                for (index, text) in stages(book, sight, (sought.side, sought.unit), at) {
                     if sought.bit.is_some_and(|bit| !sight.text_may_match(text, bit)) {
                         continue;
                     }
@@ -212,7 +266,7 @@ impl Transaction {
                 }
             }
         } else {
-            for (_, index, text) in sight.candidates(book, sought.unit, sought.bit) {
+            for (_, index, text) in sight.candidates(book, sought.side, sought.unit, sought.bit) {
                 match self.text(run, place, sought, (book, sight), (index, text), collections) {
                     Outcome::None => {}
                     Outcome::Matched => matched = true,
@@ -291,28 +345,36 @@ impl Transaction {
             return self.link(run, number, link, last, collections);
         };
         let argument = test.argument.as_ref().map(|template| template.expand(|one| self.macro_value(one)));
-        let loses = number == 0 && self.loses_targets(run.index);
-        let removed = if loses { self.lost_targets(run.index) } else { Vec::new() };
-        let mut entries = self.pick(target);
+        let removed = if number == 0 && self.loses_targets(run.index) { self.lost_targets(run.index) } else { Vec::new() };
         let excluded = |name: &[u8]| link.excluded.iter().chain(&removed).any(|one| one.excludes(target.variable, name));
-        entries.retain(|entry| !excluded(&entry.name));
-        if entries.len() > limits::VALUES_PER_RULE_MAX || argument.as_ref().is_some_and(|(_, cut)| *cut) {
-            // There is something to say, for each value.
+        // What matches is found first, since neither the matches nor what they do change an answer, and mostly there is nothing.
+        let (mut fuel, mut values, mut has_error, mut found) = (0, 0, false, Vec::new());
+        let text = argument.as_ref().map(|(text, _)| text);
+        self.each_picked(target, &mut |name, value| {
+            fuel += (name.len() + 1).saturating_mul(1 + link.excluded.len() + removed.len());
+            if excluded(name) {
+                return;
+            }
+            values += 1;
+            fuel += value.len() + text.map_or(0, Bytes::len) + limits::FUEL_PER_RUN as usize;
+            match operator.matches(value, text.map(|text| text.as_ref()), None) {
+                Matched::Error(_) => has_error = true,
+                said if (said == Matched::Yes) != test.negated => found.push((name.clone(), value.clone())),
+                _ => {}
+            }
+        });
+        let is_cut = argument.is_some_and(|(_, cut)| cut);
+        if has_error || is_cut || values > limits::VALUES_PER_RULE_MAX || self.fuel <= fuel as u64 {
+            // There is something to say, or it ends in between: one value after the other.
             return self.link(run, number, link, last, collections);
         }
-        let argument = argument.map(|(text, _)| text);
-        let named: usize = entries.iter().map(|entry| entry.name.len() + 1).sum();
-        self.burn(named.saturating_mul(1 + link.excluded.len() + removed.len()));
-        let mut matched = false;
-        for Entry { name, value } in entries {
-            if !self.burn(value.len() + argument.as_ref().map_or(0, Bytes::len)) {
-                break;
-            }
-            let mut captures = link.capture.then(|| std::mem::take(&mut self.state.captures));
-            let said = operator.matches(&value, argument.as_deref(), captures.as_mut());
-            let Answer::Yes(captured) = self.answer(run, test, said, captures, &value) else { continue };
-            matched = true;
-            if let Outcome::Over(_) = self.matched(run, place, (LatestName::Of(target.variable, name), value, captured), collections) {
+        self.burn(fuel);
+        if target.variable == Variable::Tx {
+            found.sort_by(|a, b| by_lower_case(&a.0, &b.0));
+        }
+        let matched = !found.is_empty();
+        for (name, value) in found {
+            if let Outcome::Over(_) = self.matched(run, place, (LatestName::Of(target.variable, name), value, None), collections) {
                 break;
             }
         }
@@ -400,6 +462,8 @@ enum First {
     No,
     /// The rule has matched, and nothing comes of it but a jump.
     Jump,
+    /// The rule has matched, and what comes of it are variables of TX and a jump.
+    Sets,
     /// To the rule itself.
     Open,
 }
@@ -415,6 +479,8 @@ struct Place<'a> {
 /// What a link looks for in a unit.
 struct Sought<'a> {
     target: &'a Target,
+    /// See [`Sight::side`].
+    side: usize,
     unit: u32,
     column: u32,
     /// The column's values are those that the selector picks already.
@@ -442,13 +508,13 @@ fn path(book: &Book, unit: u32) -> impl Iterator<Item = u32> {
 
 /// The texts of a value that `multiMatch` looks at, with the value's place: every one that differs from the one before, or whose
 /// transformation always counts.
-fn stages(book: &Book, sight: &Sight, unit: u32, at: u32) -> Vec<(u32, u32)> {
+fn stages(book: &Book, sight: &Sight, (side, unit): (usize, u32), at: u32) -> Vec<(u32, u32)> {
     let mut units: Vec<u32> = path(book, unit).collect();
     units.reverse();
     let mut texts = Vec::with_capacity(units.len());
     for unit in units {
         let step = book.units.get(unit as usize).and_then(|unit| unit.step.as_ref());
-        let Some(text) = sight.text(book, unit, at) else { continue };
+        let Some(text) = sight.text(book, side, unit, at) else { continue };
         if texts.last() != Some(&text) || step.is_some_and(|step| step.transformation.always_counts()) {
             texts.push(text);
         }

@@ -5,6 +5,7 @@
 //! request, one for the response). Rules behind gates on TX, as those of the higher paranoia levels are, have the higher bits, so that a
 //! transaction that never comes to them scans for fewer: there is a scanner for each tier of rules.
 
+mod bound;
 mod columns;
 mod quick;
 mod tiers;
@@ -25,6 +26,7 @@ use crate::tx::Names;
 use crate::variable::Variable;
 use crate::verdict::Phase;
 
+pub(crate) use bound::Bound;
 pub(crate) use columns::{Column, List};
 pub(crate) use quick::{Compare, Quick, SetTx, TxChange};
 
@@ -63,10 +65,14 @@ pub(crate) struct Stop {
     pub(crate) head: Head,
     /// Nothing comes of a match but a jump.
     pub(crate) quiet: bool,
+    /// Nothing comes of a match but a jump and variables of TX.
+    pub(crate) sets_only: bool,
     /// Where to go on behind a match.
     pub(crate) next: u32,
     /// The block that begins here, or [`NO_BLOCK`].
     pub(crate) block: u32,
+    /// See [`PlannedRule::bound`].
+    pub(crate) is_bound: bool,
 }
 
 /// Where no block begins.
@@ -78,6 +84,24 @@ pub(crate) struct Asked {
     pub(crate) view: u32,
     pub(crate) word: u32,
     pub(crate) bits: u64,
+    /// The bits, by their number in the word, and the stops that ask for them.
+    pub(crate) stops: Box<[(u8, u32)]>,
+}
+
+/// What is asked of views with the same columns.
+#[derive(Debug)]
+pub(crate) struct AskedSet {
+    /// Its number in its book.
+    pub(crate) number: u32,
+    /// One of the views.
+    pub(crate) view: u32,
+    /// The marks of all units of these views.
+    pub(crate) reach: Marks,
+    /// The most columns that any of them lists.
+    pub(crate) columns: usize,
+    /// Words and bits of them that any of the views is asked for.
+    pub(crate) words: Box<[(u32, u64)]>,
+    pub(crate) asked: Box<[Asked]>,
 }
 
 /// Stops in a row whose operators are gated by the scan.
@@ -88,7 +112,7 @@ pub(crate) struct Block {
     /// The highest bit that is asked in it.
     pub(crate) top: u32,
     /// What is asked of its views.
-    pub(crate) asked: Box<[Asked]>,
+    pub(crate) sets: Box<[AskedSet]>,
 }
 
 /// A question that rules most rules out.
@@ -110,6 +134,8 @@ pub(crate) struct PlannedRule {
     pub(crate) links: Box<[PlannedLink]>,
     /// Something in it may ask for `MATCHED_VARS`.
     pub(crate) asks_matched_vars: bool,
+    /// It sees nothing but the head of a request that a thread may know.
+    pub(crate) bound: Option<Bound>,
 }
 
 /// The plan of a link.
@@ -123,8 +149,17 @@ pub(crate) struct PlannedLink {
 #[derive(Debug)]
 pub(crate) struct Book {
     pub(crate) columns: Vec<Planned>,
-    /// The columns of the request's head as bits.
+    /// The columns of the request's head as bits, and those of them that have one value.
     pub(crate) head_mask: u64,
+    pub(crate) scalars: Box<[u32]>,
+    /// Those of its headers, and how many views see any of them.
+    pub(crate) common_mask: u64,
+    pub(crate) common_views: u32,
+    /// How many lists of columns there are, and how many questions to them in blocks.
+    pub(crate) sets: u32,
+    pub(crate) asked_sets: u32,
+    /// How many rules are bound to the head.
+    pub(crate) bound: u32,
     pub(crate) units: Vec<Unit>,
     pub(crate) views: Vec<View>,
     /// One for each tier, the last for all rules.
@@ -174,7 +209,16 @@ pub(crate) struct View {
     /// The columns as bits, and whether there are some that have none.
     pub(crate) mask: u64,
     pub(crate) has_more: bool,
+    /// All marks of its units: without any of them every column is as it was.
+    pub(crate) reach: Marks,
+    /// A number for each list of columns.
+    pub(crate) set: u32,
+    /// Its number among the views that see request headers, or [`NO_COMMON`].
+    pub(crate) common: u32,
 }
+
+/// The number of a view that sees no request headers.
+pub(crate) const NO_COMMON: u32 = u32::MAX;
 
 /// The units of a view that belong to a column.
 #[derive(Debug, PartialEq, Eq, Hash, Clone)]
@@ -222,6 +266,8 @@ pub(crate) struct Single {
 pub(crate) struct Columns {
     /// The operator's number in the scanner; none runs on every value.
     pub(crate) bit: Option<u32>,
+    /// No other link looks for the same in the same view.
+    pub(crate) is_alone: bool,
     /// For each target its units, in order.
     pub(crate) targets: Box<[Box<[u32]>]>,
     pub(crate) view: u32,
@@ -245,8 +291,15 @@ impl Plan {
             }
             drafts.iter_mut().for_each(Draft::close_tier);
         }
-        let programs = phases.each_ref().map(|steps| program(steps, rules, &planned));
-        Plan { books: drafts.map(Draft::finish), rules: planned, programs, names }
+        mark_alone(rules, &mut planned);
+        let mut books = drafts.map(Draft::finish);
+        let request = &mut books[0];
+        for (rule, plan) in rules.iter().zip(&mut planned).filter(|(rule, _)| book_of(rule.phase) == 0) {
+            plan.bound = Bound::of(rule, plan, request, &names).map(|bound| Bound { number: request.bound, ..bound });
+            request.bound += u32::from(plan.bound.is_some());
+        }
+        let programs = Phase::ALL.map(|phase| program(&phases[phase.index()], rules, &planned, &mut books[book_of(phase)]));
+        Plan { books, rules: planned, programs, names }
     }
 
     /// The plan of a rule.
@@ -283,6 +336,21 @@ impl Book {
     }
 }
 
+/// Finds the links that are the only ones to look for something in a view.
+fn mark_alone(rules: &[Rule], planned: &mut [PlannedRule]) {
+    let mut links = HashMap::<(usize, u32, Option<u32>), Option<&mut Columns>>::new();
+    for (rule, plan) in rules.iter().zip(planned) {
+        for link in &mut plan.links {
+            if let Way::Columns(columns) = &mut link.way {
+                let key = (book_of(rule.phase), columns.view, columns.bit);
+                let is_first = !links.contains_key(&key);
+                links.insert(key, is_first.then_some(columns));
+            }
+        }
+    }
+    links.into_values().flatten().for_each(|columns| columns.is_alone = true);
+}
+
 /// The index of the book a phase uses.
 pub(crate) fn book_of(phase: Phase) -> usize {
     usize::from(phase > Phase::RequestBody)
@@ -290,7 +358,7 @@ pub(crate) fn book_of(phase: Phase) -> usize {
 
 /// The rules of a phase, each with where to go on behind a match: the next one, or behind the marker or the rule that `skipAfter`
 /// names, and behind as many more as `skip` says.
-fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule]) -> Program {
+fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule], book: &mut Book) -> Program {
     let mut behind = HashMap::<&str, u32>::new();
     let mut ids = HashMap::<u64, u32>::new();
     let mut place = steps.iter().filter(|step| matches!(step, Step::Rule(_))).count() as u32;
@@ -313,33 +381,61 @@ fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule]) -> Program {
         let skipped = u32::try_from(rule.skip).unwrap_or(u32::MAX);
         let next = jump.unwrap_or(place + 1).saturating_add(skipped);
         ids.insert(rule.id, place + 1);
-        stops.push(Stop { rule: index, head: head(rule, plan), quiet: is_quiet(rule), next, block: NO_BLOCK });
+        stops.push(Stop {
+            rule: index,
+            head: head(rule, plan),
+            quiet: is_quiet(rule),
+            sets_only: sets_only(rule, plan),
+            next,
+            block: NO_BLOCK,
+            is_bound: plan.bound.is_some(),
+        });
     }
     stops.reverse();
-    let blocks = blocks(&mut stops);
+    let blocks = blocks(&mut stops, book);
     Program { stops, blocks }
 }
 
 /// Finds the stops that can be ruled out together.
-fn blocks(stops: &mut [Stop]) -> Vec<Block> {
+fn blocks(stops: &mut [Stop], book: &mut Book) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut start = 0;
     while start < stops.len() {
-        let mut asked = BTreeMap::<(u32, u32), u64>::new();
+        let mut asked = BTreeMap::<u32, BTreeMap<(u32, u32), Vec<(u8, u32)>>>::new();
         let (mut end, mut top) = (start, 0);
         while let Some(Stop { head: Head::View(view, Some(bit)), .. }) = stops.get(end) {
-            *asked.entry((*view, bit / 64)).or_default() |= 1 << (bit % 64);
+            let set = book.views.get(*view as usize).map_or(0, |view| view.set);
+            asked.entry(set).or_default().entry((*view, bit / 64)).or_default().push(((bit % 64) as u8, end as u32));
             top = top.max(*bit);
             end += 1;
         }
-        if let (true, Some(first)) = (end > start + 1, stops.get_mut(start)) {
+        if let (true, Some(first)) = (end > start, stops.get_mut(start)) {
             first.block = blocks.len() as u32;
-            let asked = asked.into_iter().map(|((view, word), bits)| Asked { view, word, bits }).collect();
-            blocks.push(Block { end: end as u32, top, asked });
+            let sets = asked.into_values().map(|asked| asked_set(asked, book)).collect();
+            blocks.push(Block { end: end as u32, top, sets });
         }
         start = end.max(start + 1);
     }
     blocks
+}
+
+fn asked_set(asked: BTreeMap<(u32, u32), Vec<(u8, u32)>>, book: &mut Book) -> AskedSet {
+    let mut words = BTreeMap::<u32, u64>::new();
+    let (mut reach, mut columns, mut one) = (0, 0, 0);
+    let mut all = Vec::with_capacity(asked.len());
+    for ((number, word), stops) in asked {
+        if let Some(view) = book.views.get(number as usize) {
+            reach |= view.reach;
+            columns = view.columns.len().max(columns);
+        }
+        one = number;
+        let bits = stops.iter().fold(0, |bits, (bit, _)| bits | 1 << bit);
+        *words.entry(word).or_default() |= bits;
+        all.push(Asked { view: number, word, bits, stops: stops.into() });
+    }
+    let number = book.asked_sets;
+    book.asked_sets += 1;
+    AskedSet { number, view: one, reach, columns, words: words.into_iter().collect(), asked: all.into() }
 }
 
 fn head(rule: &Rule, plan: &PlannedRule) -> Head {
@@ -356,8 +452,19 @@ fn head(rule: &Rule, plan: &PlannedRule) -> Head {
 
 /// Whether nothing comes of a match but a jump, and the match as `MATCHED_VAR`.
 fn is_quiet(rule: &Rule) -> bool {
+    is_silent(rule) && rule.links.first().is_some_and(|link| link.effects.is_empty())
+}
+
+/// Whether nothing comes of a match but a jump and variables of TX with numbered places.
+fn sets_only(rule: &Rule, plan: &PlannedRule) -> bool {
+    let mut effects = plan.links.iter().flat_map(|link| &link.effects);
+    is_silent(rule) && !plan.asks_matched_vars && effects.all(|effect| matches!(effect, Quick::SetTx(_)))
+}
+
+/// Whether a rule without a chain leaves no record and decides nothing.
+fn is_silent(rule: &Rule) -> bool {
     let silent = !rule.log && !rule.audit && rule.severity.is_none();
-    silent && matches!(rule.disruptive, Disruptive::Pass | Disruptive::Block) && rule.links.len() == 1 && rule.links[0].effects.is_empty()
+    silent && matches!(rule.disruptive, Disruptive::Pass | Disruptive::Block) && rule.links.len() == 1
 }
 
 /// Variables that a `ctl` of some rule may change while rules of a phase run.
@@ -454,11 +561,12 @@ impl Draft {
                 groups.entry(own.column).or_default().push(Watched { unit, reach: own.reach });
             }
         }
+        let reach = groups.values().flatten().fold(0, |reach, watched| reach | watched.reach);
         let groups = groups.into_iter().map(|(column, watched)| Group { column, watched: watched.into() }).collect();
         let mask = columns.iter().filter(|column| **column < u64::BITS).fold(0, |mask, column| mask | 1 << column);
         let has_more = columns.iter().any(|column| *column >= u64::BITS);
-        let view = self.view(View { columns, groups, mask, has_more });
-        Way::Columns(Columns { bit, targets, view })
+        let view = self.view(View { columns, groups, mask, has_more, reach, set: 0, common: NO_COMMON });
+        Way::Columns(Columns { bit, is_alone: false, targets, view })
     }
 
     /// An operator looks for something in a column, and so in the list that the column picks from.
@@ -588,8 +696,37 @@ impl Draft {
             self.columns.into_iter().zip(asked).map(|(source, asked)| Planned { is_head: source.is_head(), source, asked }).collect();
         let heads = columns.iter().take(u64::BITS as usize).enumerate().filter(|(_, column)| column.is_head);
         let head_mask = heads.fold(0, |mask, (column, _)| mask | 1 << column);
+        let scalars = (0_u32..).zip(&columns).filter(|(_, column)| column.is_head && matches!(column.source, Column::Picked(_)));
+        let scalars = scalars.map(|(column, _)| column).collect();
         let capitals = capitals.map_or(0, |kind| 1 << (CALLER_SHIFT as usize + kind));
-        Book { columns, head_mask, units: self.units, views: self.views, scanners, bits, capitals }
+        let headers = columns.iter().take(u64::BITS as usize).enumerate().filter(|(_, column)| column.source.is_of_request_headers());
+        let common_mask = headers.fold(0, |mask, (column, _)| mask | 1 << column);
+        let (mut views, mut common_views) = (self.views, 0);
+        let mut sets = HashMap::<u64, u32>::new();
+        for view in &mut views {
+            let next = sets.len() as u32;
+            view.set = *sets.entry(view.mask).or_insert(next);
+            if view.mask & common_mask != 0 {
+                view.common = common_views;
+                common_views += 1;
+            }
+        }
+        let sets = sets.len() as u32;
+        Book {
+            columns,
+            head_mask,
+            scalars,
+            common_mask,
+            common_views,
+            sets,
+            asked_sets: 0,
+            bound: 0,
+            units: self.units,
+            views,
+            scanners,
+            bits,
+            capitals,
+        }
     }
 }
 
@@ -603,9 +740,9 @@ fn is_loose(link: &Link, test: &Test) -> bool {
         })
     };
     let of_tx = |one: &Macro| one.variable == Variable::Tx && one.name.as_deref().is_some_and(keeps);
-    let is_steady = |template: &Template| !link.capture && template.macros().all(of_tx);
+    let is_steady = |template: &Template| template.macros().all(of_tx);
     let one = matches!(link.targets.as_slice(), [target] if !target.counted);
-    plain && one && link.transformations.is_empty() && !link.multi_match && test.argument.as_ref().is_none_or(is_steady)
+    plain && one && link.transformations.is_empty() && !link.multi_match && !link.capture && test.argument.as_ref().is_none_or(is_steady)
 }
 
 /// Whether the link looks at one value that is quickly at hand: a count, a variable of TX by its name, or a scalar.

@@ -16,7 +16,15 @@ use crate::verdict::Cause;
 impl Transaction {
     /// Fills in a template. A cut at the limit is recorded.
     pub(crate) fn expand(&mut self, template: &Template) -> Bytes {
-        let (text, cut) = template.expand(|one| self.macro_value(one));
+        let (text, cut) = match template.whole(|one| self.macro_value(one)) {
+            Some(whole) => whole,
+            None => {
+                let mut arena = std::mem::take(&mut self.state.arena);
+                let filled = template.filled(|one, out| self.write_macro(one, out), |text| arena.keep(text));
+                self.state.arena = arena;
+                filled
+            }
+        };
         if cut {
             let rule = self.current_id();
             self.error(Cause::Limit, rule, "an expansion of macros was cut at its limit");
@@ -32,11 +40,7 @@ impl Transaction {
     pub(crate) fn macro_value(&self, one: &Macro) -> Option<Bytes> {
         let Some(name) = &one.name else { return self.scalar(one.variable) };
         match one.variable {
-            // The captures have the first places.
-            V::Tx => match name.as_bytes() {
-                [digit @ b'0'..=b'9'] => self.state.tx.at(u32::from(digit - b'0')).cloned(),
-                name => self.state.tx.get(name).cloned(),
-            },
+            V::Tx => self.tx_value(name.as_bytes()).cloned(),
             V::Rule => self.rule_fact(name),
             variable => {
                 let mut found = None;
@@ -50,11 +54,30 @@ impl Transaction {
         }
     }
 
+    fn write_macro(&self, one: &Macro, out: &mut Vec<u8>) {
+        match (one.variable, &one.name) {
+            (V::Tx, Some(name)) => out.extend_from_slice(self.tx_value(name.as_bytes()).map_or(&[], |value| value)),
+            _ => out.extend_from_slice(&self.macro_value(one).unwrap_or_default()),
+        }
+    }
+
+    fn tx_value(&self, name: &[u8]) -> Option<&Bytes> {
+        match name {
+            // The captures have the first places.
+            [digit @ b'0'..=b'9'] => self.state.tx.at(u32::from(digit - b'0')),
+            name => self.state.tx.get(name),
+        }
+    }
+
     /// The full name of what matched last.
     pub(crate) fn matched_name(&self) -> Option<Bytes> {
         match &self.state.matched.as_ref()?.name {
             LatestName::Given(name) => Some(name.clone()),
             LatestName::Of(variable, name) => Some(full_name(*variable, name)),
+            LatestName::Counted(rule) => {
+                let target = self.rules.rules().get(*rule as usize)?.links.first()?.targets.first()?;
+                Some(target.counted_name())
+            }
             LatestName::Tx(place) => Some(full_name(V::Tx, self.rules.tx_names().name(*place)?)),
         }
     }
@@ -108,6 +131,16 @@ impl Transaction {
             }
         });
         entries
+    }
+
+    /// Visits the values a target picks, those of TX in no order.
+    pub(crate) fn each_picked(&self, target: &Target, visit: &mut dyn FnMut(&Bytes, &Bytes)) {
+        match (target.variable, &target.selector) {
+            (V::Tx, Some(selector @ Selector::Pattern(_, text))) => {
+                self.state.tx.each_matching(Some(text), |name| selector.picks(name), visit);
+            }
+            _ => self.pick(target).iter().for_each(|entry| visit(&entry.name, &entry.value)),
+        }
     }
 
     /// The values that a path selects in an XML body, all by the path's name.

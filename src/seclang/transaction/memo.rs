@@ -147,32 +147,8 @@ pub(super) fn remember(known: Known, transformation: Transformation, made: Optio
     });
 }
 
-/// Headers whose values say what the browser is and wants, and nothing that only one person may know.
-pub(super) fn is_common(header: &[u8]) -> bool {
-    const COMMON: [&[u8]; 16] = [
-        b"accept",
-        b"accept-charset",
-        b"accept-encoding",
-        b"accept-language",
-        b"cache-control",
-        b"connection",
-        b"content-type",
-        b"dnt",
-        b"host",
-        b"origin",
-        b"pragma",
-        b"priority",
-        b"te",
-        b"upgrade-insecure-requests",
-        b"user-agent",
-        b"x-requested-with",
-    ];
-    let begins = |start: &[u8]| header.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start));
-    begins(b"sec-fetch-") || begins(b"sec-ch-") || COMMON.iter().any(|common| header.eq_ignore_ascii_case(common))
-}
-
 /// Spreads texts over the slots; not against anybody.
-fn hash(text: &[u8]) -> u64 {
+pub(super) fn hash(text: &[u8]) -> u64 {
     let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29);
     let (words, rest) = text.as_chunks::<8>();
     let hash = words.iter().fold(text.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));

@@ -23,14 +23,14 @@ use crate::operator::{Captures, Rx};
 use crate::ruleset::RuleSet;
 use crate::target::Target;
 use crate::tx::Tx;
-use crate::value::{Entry, Table};
+use crate::value::{Arena, Entry, Table};
 use crate::variable::Variable;
 use crate::verdict::{Cause, EngineError, Intervention, Match, Phase};
 
 use body::Pieces;
 pub use body::{BodyOptions, BodyOutcome};
 pub(crate) use lookup::full_name;
-pub(crate) use sight::{Answer as Sighted, Sight};
+pub(crate) use sight::{Answer as Sighted, Recalled, Sight};
 
 /// What the engine may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +201,8 @@ pub(crate) struct State {
     pub(crate) geo: Vec<Entry>,
     /// Patterns built for this transaction, by their text.
     pub(crate) patterns: BTreeMap<Bytes, Arc<Rx>>,
+    /// Where short texts are kept.
+    pub(crate) arena: Arena,
     /// Room for the next captures.
     pub(crate) captures: Captures,
     pub(crate) current_rule: Option<u32>,
@@ -222,6 +224,8 @@ pub(crate) enum LatestName {
     Of(Variable, Bytes),
     /// A variable of TX as the rules spell it first, by its place.
     Tx(u32),
+    /// What a rule's first link counts, by the rule.
+    Counted(u32),
 }
 
 /// A record of a persistent collection in use.

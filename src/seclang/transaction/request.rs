@@ -10,7 +10,7 @@ use crate::verdict::Cause;
 impl Transaction {
     /// The request line as it arrived, and its three parts.
     pub fn request_line(&mut self, raw_line: &[u8], method: &[u8], uri: &[u8], protocol: &[u8]) {
-        let [line, method, uri, protocol] = [raw_line, method, uri, protocol].map(Bytes::copy_from_slice);
+        let [line, method, uri, protocol] = [raw_line, method, uri, protocol].map(|part| self.state.arena.keep(part));
         self.request_line_bytes(line, method, uri, protocol);
     }
 
@@ -37,7 +37,8 @@ impl Transaction {
 
     /// A header of the request, in the order they were sent, the name as it was spelled.
     pub fn request_header(&mut self, name: &[u8], value: &[u8]) {
-        self.request_header_bytes(Bytes::copy_from_slice(name), Bytes::copy_from_slice(value));
+        let (name, value) = (self.state.arena.keep(name), self.state.arena.keep(value));
+        self.request_header_bytes(name, value);
     }
 
     /// The same from buffers that the transaction may share.
@@ -66,12 +67,13 @@ impl Transaction {
     /// The response's status line.
     pub fn response_line(&mut self, status: u16, protocol: &[u8]) {
         self.response.status = status;
-        self.response.protocol = Bytes::copy_from_slice(protocol);
+        self.response.protocol = self.state.arena.keep(protocol);
     }
 
     /// A header of the response, in the order they were sent.
     pub fn response_header(&mut self, name: &[u8], value: &[u8]) {
-        self.response.headers.push(Entry::new(Bytes::copy_from_slice(name), Bytes::copy_from_slice(value)));
+        let (name, value) = (self.state.arena.keep(name), self.state.arena.keep(value));
+        self.response.headers.push(Entry::new(name, value));
     }
 
     /// Whether the response's body should be handed in: the mode, `SecResponseBodyAccess` and the media type say yes.

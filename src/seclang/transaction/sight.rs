@@ -1,17 +1,22 @@
 //! What the matching plan has seen of a transaction's values: each chain of transformations applied once, each text scanned once.
 
+mod blocks;
+mod common;
 mod texts;
 
 use std::cell::RefCell;
 
 use bytes::Bytes;
 
+use common::Common;
+pub(crate) use common::Recalled;
 use texts::{Place, Step, Text};
 
 use super::Transaction;
+use crate::common_header::is_common_header;
 use crate::limits;
 use crate::prefilter::Marks;
-use crate::ruleset::{Block, Book, Chained, Column, EVERY, Group, View};
+use crate::ruleset::{Book, Chained, Column, EVERY, Group, View};
 use crate::value::Entry;
 
 /// The state of one book's columns, units and views. What was found out carries the number of the phase it holds for, so that nothing
@@ -30,12 +35,12 @@ pub(crate) struct Sight {
     tier: usize,
     needed: [usize; 2],
     width: usize,
-    /// Columns, as bits, of which what was looked up still holds, and those of them that have values.
-    fresh: u64,
-    live: u64,
-    columns: Vec<Filled>,
-    units: Vec<Seen>,
+    /// All values, and those that are not common: see [`FULL`] and [`THIN`].
+    sides: [Side; 2],
     views: Vec<Viewed>,
+    sets: Vec<Set>,
+    /// What is known of the head's common values.
+    common: Common,
     texts: Vec<Text>,
     /// What became of texts behind a transformation.
     steps: Vec<Step>,
@@ -47,9 +52,29 @@ pub(crate) struct Sight {
     todo: Vec<(u32, u32)>,
     /// Items of all columns.
     items: usize,
+    /// Room for the stops of a block that may match.
+    pub(crate) hits: Vec<u32>,
     /// Bytes that were scanned or transformed, to be paid for with fuel.
     pub(crate) work: usize,
 }
+
+/// Columns and units with all of their values, or without the common ones.
+#[derive(Debug, Default)]
+struct Side {
+    /// Columns, as bits, of which what was looked up still holds.
+    fresh: u64,
+    /// Those that have values, and those that have values on this side.
+    live: u64,
+    own: u64,
+    columns: Vec<Filled>,
+    units: Vec<Seen>,
+}
+
+/// The side of a column's or a unit's whole values.
+const FULL: usize = 0;
+
+/// The side of those values of request headers that are not common; no other columns have one.
+const THIN: usize = 1;
 
 /// A column that may have been looked up.
 #[derive(Debug, Default)]
@@ -85,7 +110,22 @@ struct Seen {
 struct Viewed {
     since: u64,
     words: u32,
+    /// Those of the common values that the thread knows of.
+    common: u32,
     admits: Admits,
+}
+
+/// What columns have together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Set {
+    since: u64,
+    /// Columns, as bits, of which the thread may know common values; those that have some.
+    thin: u64,
+    common: u64,
+    /// Those that have other values, and their marks and words before any transformation.
+    own: u64,
+    marks: Marks,
+    words: u32,
 }
 
 /// How much of a view there is.
@@ -129,13 +169,14 @@ impl Drop for Sight {
     fn drop(&mut self) {
         // The place may be taken, or gone where the thread ends: then this is freed like anything else.
         let has_room = SPARE.try_with(|spare| spare.borrow().len() < SPARE_MAX).unwrap_or(false);
-        if self.columns.capacity() == 0 || self.weight() > SPARE_BYTES_MAX || !has_room {
+        self.common.forget();
+        if self.views.capacity() == 0 || self.weight() > SPARE_BYTES_MAX || !has_room {
             return;
         }
         self.clear();
         self.book = None;
         // Values of requests do not wait for the next one.
-        self.columns.iter_mut().for_each(|column| column.picked.clear());
+        self.sides[FULL].columns.iter_mut().for_each(|column| column.picked.clear());
         let own = std::mem::take(self);
         let _ = SPARE.try_with(|spare| spare.borrow_mut().push(own));
     }
@@ -147,6 +188,7 @@ impl Sight {
         SPARE.with(|spare| spare.borrow_mut().pop()).unwrap_or_default()
     }
 
+    /// Bytes of the buffers.
     fn weight(&self) -> usize {
         let texts = self.texts.capacity() * size_of::<Text>() + self.steps.capacity() * size_of::<Step>();
         let items = self.items * size_of::<Item>() + self.todo.capacity() * size_of::<(u32, u32)>();
@@ -161,16 +203,17 @@ impl Sight {
             self.tier = self.needed.get_mut(number).map_or(0, std::mem::take);
             self.clear();
             self.book = Some(number);
-            self.head_since = self.now;
-            self.fresh = 0;
-            grow(&mut self.columns, book.columns.len());
-            grow(&mut self.units, book.units.len());
+            self.forget_head();
+            for side in &mut self.sides {
+                grow(&mut side.columns, book.columns.len());
+                grow(&mut side.units, book.units.len());
+            }
             grow(&mut self.views, book.views.len());
+            grow(&mut self.sets, book.sets as usize);
         } else if self.head != head {
-            self.head_since = self.now;
-            self.fresh = 0;
+            self.forget_head();
         } else {
-            self.fresh &= book.head_mask;
+            self.sides.iter_mut().for_each(|side| side.fresh &= book.head_mask);
         }
         self.head = head;
         self.measure(book);
@@ -182,6 +225,13 @@ impl Sight {
         if self.words.len() < self.width {
             self.words.resize(self.width, 0);
         }
+    }
+
+    /// What was looked up holds no more.
+    fn forget_head(&mut self) {
+        self.head_since = self.now;
+        self.sides.iter_mut().for_each(|side| side.fresh = 0);
+        self.common.forget();
     }
 
     /// Forgets all texts, keeping the buffers.
@@ -200,9 +250,8 @@ impl Sight {
         self.clear();
         self.work = work;
         self.now += 1;
-        self.head_since = self.now;
-        self.fresh = 0;
         self.tier = tier;
+        self.forget_head();
         self.measure(book);
     }
 
@@ -220,19 +269,6 @@ impl Sight {
         if tier > self.tier {
             self.climb(book, tier);
         }
-    }
-
-    /// Whether no operator of a block can match in its view.
-    pub(crate) fn rules_out(&mut self, tx: &Transaction, book: &Book, block: &Block) -> bool {
-        self.reach(book, block.top);
-        block.asked.iter().all(|asked| {
-            let viewed = self.viewed(tx, book, asked.view);
-            match viewed.admits {
-                Admits::Nothing => true,
-                Admits::Unknown => false,
-                Admits::Words => self.words.get(viewed.words as usize + asked.word as usize).is_some_and(|found| found & asked.bits == 0),
-            }
-        })
     }
 
     /// Whether an operator may match any text of a view; without one, whether there is any value.
@@ -262,25 +298,17 @@ impl Sight {
 
     /// Looks at all units of a view.
     fn view(&mut self, tx: &Transaction, book: &Book, view: u32) -> Viewed {
-        let mut viewed = Viewed { since: self.now, words: 0, admits: Admits::Unknown };
-        if let Some(planned) = book.views.get(view as usize) {
-            viewed.admits = self.sum(tx, book, planned, &mut viewed.words);
-        }
+        let mut viewed = Viewed { since: self.now, ..Viewed::default() };
+        viewed.admits = book.views.get(view as usize).map_or(Admits::Unknown, |planned| self.sum(tx, book, planned, &mut viewed));
         if let Some(slot) = self.views.get_mut(view as usize) {
             *slot = viewed;
         }
         viewed
     }
 
-    fn sum(&mut self, tx: &Transaction, book: &Book, view: &View, words: &mut u32) -> Admits {
-        let mut missing = view.mask & !self.fresh;
-        while missing != 0 {
-            if !self.look_up(tx, book, missing.trailing_zeros()) {
-                return Admits::Unknown;
-            }
-            missing &= missing - 1;
-        }
-        if view.mask & self.live == 0 && !view.has_more {
+    fn sum(&mut self, tx: &Transaction, book: &Book, view: &View, viewed: &mut Viewed) -> Admits {
+        let Some(set) = self.set(tx, book, view) else { return Admits::Unknown };
+        if set.own | set.common == 0 && !view.has_more {
             return Admits::Nothing;
         }
         if view.has_more || self.items.saturating_mul(view.columns.len()) > limits::VALUES_PER_RULE_MAX {
@@ -290,21 +318,31 @@ impl Sight {
             }
         }
         let mut own = NONE;
-        // Columns without a number among the bits come last.
-        let (few, more) = view.groups.split_at_checked(view.mask.count_ones() as usize).unwrap_or_default();
-        let mut live = view.mask & self.live;
-        while live != 0 {
-            let below = view.mask & (live & live.wrapping_neg()).wrapping_sub(1);
-            if let Some(group) = few.get(below.count_ones() as usize)
-                && !self.add_group(tx, book, group, &mut own, words)
-            {
-                return Admits::Unknown;
-            }
-            live &= live - 1;
+        if set.common != 0 {
+            let Some(common) = self.common_words(tx, book, view, set.common) else { return Admits::Unknown };
+            (own, viewed.words, viewed.common) = (common, common, common);
         }
-        for group in more {
-            if self.columns.get(group.column as usize).is_some_and(|filled| !filled.items.is_empty())
-                && !self.add_group(tx, book, group, &mut own, words)
+        if set.marks & view.reach == 0 {
+            if set.own != 0 {
+                self.add_words(set.words, &mut own, &mut viewed.words);
+            }
+        } else {
+            let mut live = set.own;
+            while live != 0 {
+                let bit = live & live.wrapping_neg();
+                let side = if bit & set.thin == 0 { FULL } else { THIN };
+                if let Some(group) = view.groups.get((view.mask & (bit - 1)).count_ones() as usize)
+                    && !self.add_group(tx, book, side, group, &mut own, &mut viewed.words)
+                {
+                    return Admits::Unknown;
+                }
+                live &= live - 1;
+            }
+        }
+        // Columns without a number among the bits come last.
+        for group in view.groups.get(view.mask.count_ones() as usize..).unwrap_or_default() {
+            if self.sides[FULL].columns.get(group.column as usize).is_some_and(|filled| !filled.items.is_empty())
+                && !self.add_group(tx, book, FULL, group, &mut own, &mut viewed.words)
             {
                 return Admits::Unknown;
             }
@@ -312,27 +350,67 @@ impl Sight {
         Admits::Words
     }
 
+    /// What the columns of a view have, as far as they are bits. None where the plan has no room left for it.
+    fn set(&mut self, tx: &Transaction, book: &Book, view: &View) -> Option<Set> {
+        if let Some(set) = self.sets.get(view.set as usize).filter(|set| set.since == self.now) {
+            return Some(*set);
+        }
+        let thin = if self.knows_common(tx, book) { view.mask & book.common_mask } else { 0 };
+        for (side, mask) in [(FULL, view.mask & !thin), (THIN, thin)] {
+            let mut missing = mask & !self.sides[side].fresh;
+            while missing != 0 {
+                if !self.look_up(tx, book, side, missing.trailing_zeros()) {
+                    return None;
+                }
+                missing &= missing - 1;
+            }
+        }
+        let [full, rest] = &self.sides;
+        let own = full.live & view.mask & !thin | rest.own & thin;
+        let mut set = Set { since: self.now, thin, common: rest.live & thin, own, marks: 0, words: BLANK };
+        let (mut left, mut first) = (own, NONE);
+        while left != 0 {
+            let bit = left & left.wrapping_neg();
+            let side = if bit & thin == 0 { FULL } else { THIN };
+            if let Some(filled) = self.sides[side].columns.get(left.trailing_zeros() as usize) {
+                set.marks |= filled.marks;
+                let words = filled.words;
+                self.add_words(words, &mut first, &mut set.words);
+            }
+            left &= left - 1;
+        }
+        if let Some(slot) = self.sets.get_mut(view.set as usize) {
+            *slot = set;
+        }
+        Some(set)
+    }
+
+    /// Adds words to a sum of which `own` are the first: as long as there are no others, they are the sum.
+    fn add_words(&mut self, from: u32, own: &mut u32, sum: &mut u32) {
+        if *own == NONE {
+            (*own, *sum) = (from, from);
+        } else if from != *own && from != BLANK {
+            if own == sum {
+                *sum = self.copy_sum(*own);
+            }
+            self.add_sum(*sum, from);
+        }
+    }
+
     /// Adds the units of a column that has values to the words of a view, of which `own` are the first. False where the plan has no room
     /// left for them.
-    fn add_group(&mut self, tx: &Transaction, book: &Book, group: &Group, own: &mut u32, words: &mut u32) -> bool {
-        let Some((marks, plain)) = self.columns.get(group.column as usize).map(|filled| (filled.marks, filled.words)) else { return false };
+    fn add_group(&mut self, tx: &Transaction, book: &Book, side: usize, group: &Group, own: &mut u32, words: &mut u32) -> bool {
+        let filled = self.sides[side].columns.get(group.column as usize);
+        let Some((marks, plain)) = filled.map(|filled| (filled.marks, filled.words)) else { return false };
         for watched in &group.watched {
             let from = if marks & watched.reach == 0 {
                 plain
-            } else if self.look(tx, book, watched.unit) {
-                self.units.get(watched.unit as usize).map_or(BLANK, |seen| seen.words)
+            } else if self.look(tx, book, side, watched.unit) {
+                self.sides[side].units.get(watched.unit as usize).map_or(BLANK, |seen| seen.words)
             } else {
                 return false;
             };
-            if *own == NONE {
-                // Most links see only one column that has values.
-                (*own, *words) = (from, from);
-            } else if from != *own {
-                if own == words {
-                    *words = self.copy_sum(*own);
-                }
-                self.add_sum(*words, from);
-            }
+            self.add_words(from, own, words);
         }
         true
     }
@@ -341,10 +419,10 @@ impl Sight {
     fn count(&mut self, tx: &Transaction, book: &Book, view: &View) -> Admits {
         let mut values = 0;
         for column in &view.columns {
-            if !self.is_fresh(book, *column) && !self.look_up(tx, book, *column) {
+            if !self.look_up(tx, book, FULL, *column) {
                 return Admits::Unknown;
             }
-            values += self.columns.get(*column as usize).map_or(0, |filled| filled.items.len());
+            values += self.sides[FULL].columns.get(*column as usize).map_or(0, |filled| filled.items.len());
         }
         if values == 0 {
             return Admits::Nothing;
@@ -356,40 +434,53 @@ impl Sight {
     }
 
     /// Whether what was looked up of a column still holds.
-    fn is_fresh(&self, book: &Book, column: u32) -> bool {
+    fn is_fresh(&self, book: &Book, side: usize, column: u32) -> bool {
+        let side = &self.sides[side];
         if column < u64::BITS {
-            return self.fresh >> column & 1 == 1;
+            return side.fresh >> column & 1 == 1;
         }
-        let (Some(planned), Some(filled)) = (book.columns.get(column as usize), self.columns.get(column as usize)) else { return false };
+        let (Some(planned), Some(filled)) = (book.columns.get(column as usize), side.columns.get(column as usize)) else { return false };
         filled.since >= if planned.is_head { self.head_since } else { self.now }
     }
 
     /// Looks up a column's values and scans them. False where the plan has no room left for it.
-    fn look_up(&mut self, tx: &Transaction, book: &Book, column: u32) -> bool {
-        if self.is_fresh(book, column) {
+    fn look_up(&mut self, tx: &Transaction, book: &Book, side: usize, column: u32) -> bool {
+        if self.is_fresh(book, side, column) {
             return true;
         }
         let Some(planned) = book.columns.get(column as usize) else { return false };
         if self.is_full() {
             return false;
         }
-        if let Column::Named(_, whole, _) = &planned.source
-            && !self.look_up(tx, book, *whole)
-        {
-            return false;
-        }
-        let Some(filled) = self.columns.get_mut(column as usize) else { return false };
+        let shares = matches!(&planned.source, Column::Named(_, whole, _) if self.is_fresh(book, side, *whole));
+        let Some(filled) = self.sides[side].columns.get_mut(column as usize) else { return false };
         let mut items = std::mem::take(&mut filled.items);
         items.clear();
+        let mut values = 0;
         match &planned.source {
-            Column::Values(list) | Column::Names(list) => {
+            Column::Values(list) | Column::Names(list) if side == FULL => {
                 items.extend((0..tx.list(*list).len() as u32).map(|index| Item { index, text: NONE }));
             }
+            Column::Values(list) => {
+                values = tx.list(*list).len();
+                let rest = (0..values as u32).filter(|index| self.common.is_rest(*index));
+                items.extend(rest.map(|index| Item { index, text: NONE }));
+            }
+            // All names are common.
+            Column::Names(list) => values = tx.list(*list).len(),
             Column::Named(list, whole, name) => {
-                let texts = self.columns.get(*whole as usize).map_or(&[][..], |whole| &whole.items);
-                let named =
-                    |item: &&Item| tx.list(*list).get(item.index as usize).is_some_and(|entry| entry.name.eq_ignore_ascii_case(name));
-                items.extend(texts.iter().filter(named));
+                let entries = tx.list(*list);
+                let has_name = |entry: &Entry| entry.name.eq_ignore_ascii_case(name);
+                if side == THIN && is_common_header(name) {
+                    values = entries.iter().filter(|entry| has_name(entry)).count();
+                } else if shares {
+                    // Each value is a text of the whole list.
+                    let texts = self.sides[side].columns.get(*whole as usize).map_or(&[][..], |whole| &whole.items);
+                    items.extend(texts.iter().filter(|item| entries.get(item.index as usize).is_some_and(has_name)));
+                } else {
+                    let named = (0_u32..).zip(entries).filter(|(_, entry)| has_name(entry));
+                    items.extend(named.map(|(index, _)| Item { index, text: NONE }));
+                }
             }
             Column::Picked(target) => {
                 filled.picked.clear();
@@ -400,13 +491,14 @@ impl Sight {
                 items.extend((0..filled.picked.len() as u32).map(|index| Item { index, text: NONE }));
             }
         }
+        let values = values.max(items.len());
         let words = if items.len() > 1 { self.copy_sum(BLANK) } else { BLANK };
         let (mut own, mut marks) = (words, 0);
         for item in &mut items {
             if item.text == NONE {
                 item.text = self.known(book, column, item.index).unwrap_or(self.texts.len() as u32);
                 if item.text as usize == self.texts.len() {
-                    let common = self.is_common(tx, book, column, item.index);
+                    let common = side == FULL && self.is_common(tx, book, column, item.index);
                     let searched = book.is_searched(column, self.tier);
                     self.scan(tx, book, Place::Value { column, index: item.index }, searched, common);
                 }
@@ -419,13 +511,16 @@ impl Sight {
                 self.add_sum(words, text_words);
             }
         }
-        self.items += items.len();
-        let now = self.now;
+        self.items += values;
+        let (now, has_own) = (self.now, !items.is_empty());
+        let side = &mut self.sides[side];
         if column < u64::BITS {
-            self.fresh |= 1 << column;
-            self.live = self.live & !(1 << column) | u64::from(!items.is_empty()) << column;
+            let bit = 1 << column;
+            side.fresh |= bit;
+            side.live = side.live & !bit | if values > 0 { bit } else { 0 };
+            side.own = side.own & !bit | if has_own { bit } else { 0 };
         }
-        if let Some(filled) = self.columns.get_mut(column as usize) {
+        if let Some(filled) = side.columns.get_mut(column as usize) {
             (filled.since, filled.marks, filled.words, filled.items) = (now, marks, own, items);
         }
         !self.is_full()
@@ -433,55 +528,57 @@ impl Sight {
 
     /// The text of another column of the head that is the same piece of the same buffer: the target and the URI mostly are.
     fn known(&self, book: &Book, column: u32, index: u32) -> Option<u32> {
-        let is_scalar =
-            |column: u32| book.columns.get(column as usize).is_some_and(|own| own.is_head && matches!(own.source, Column::Picked(_)));
-        let own = self.columns.get(column as usize).filter(|_| is_scalar(column))?.picked.get(index as usize)?;
+        if !book.scalars.contains(&column) {
+            return None;
+        }
+        let columns = &self.sides[FULL].columns;
+        let own = columns.get(column as usize)?.picked.get(index as usize)?;
         let same = |other: &&Filled| {
             let value = other.picked.first().map(|entry| &entry.value);
             other.since >= self.head_since
                 && value.is_some_and(|value| value.as_ptr() == own.value.as_ptr() && value.len() == own.value.len())
         };
-        let others = (0_u32..).zip(&self.columns).filter(|(other, _)| *other != column && is_scalar(*other));
-        let text = others.map(|(_, filled)| filled).find(same)?.items.first().map(|item| item.text)?;
+        let others = book.scalars.iter().filter(|other| **other != column).filter_map(|other| columns.get(*other as usize));
+        let text = others.into_iter().find(same)?.items.first().map(|item| item.text)?;
         // A text that nothing was looked for in is of no use where something is.
         self.texts.get(text as usize).filter(|text| text.searched || !book.is_searched(column, self.tier)).map(|_| text)
     }
 
     /// Looks at a unit whose chain may change something. False where the plan has no room left for it.
-    fn look(&mut self, tx: &Transaction, book: &Book, unit: u32) -> bool {
+    fn look(&mut self, tx: &Transaction, book: &Book, side: usize, unit: u32) -> bool {
         let Some(planned) = book.units.get(unit as usize) else { return false };
-        let since = self.columns.get(planned.column as usize).map_or(u64::MAX, |filled| filled.since);
-        if self.units.get(unit as usize).is_some_and(|seen| seen.since >= since) {
+        let since = self.sides[side].columns.get(planned.column as usize).map_or(u64::MAX, |filled| filled.since);
+        if self.sides[side].units.get(unit as usize).is_some_and(|seen| seen.since >= since) {
             return true;
         }
         if self.is_full() {
             return false;
         }
-        let Some(own) = self.units.get_mut(unit as usize) else { return false };
+        let Some(own) = self.sides[side].units.get_mut(unit as usize) else { return false };
         let mut seen = Seen { changed: std::mem::take(&mut own.changed), since: self.now, words: 0, marks: 0 };
         seen.changed.clear();
         match &planned.step {
             None => {
-                if let Some(filled) = self.columns.get(planned.column as usize) {
+                if let Some(filled) = self.sides[side].columns.get(planned.column as usize) {
                     (seen.words, seen.marks) = (filled.words, filled.marks);
                 }
             }
             Some(step) => {
-                if !self.look(tx, book, step.parent) {
+                if !self.look(tx, book, side, step.parent) {
                     return false;
                 }
-                self.chained(tx, book, planned.column, step, &mut seen);
+                self.chained(tx, book, (side, planned.column), step, &mut seen);
             }
         }
-        if let Some(slot) = self.units.get_mut(unit as usize) {
+        if let Some(slot) = self.sides[side].units.get_mut(unit as usize) {
             *slot = seen;
         }
         !self.is_full()
     }
 
     /// One transformation more: those texts that it may change are transformed and scanned.
-    fn chained(&mut self, tx: &Transaction, book: &Book, column: u32, step: &Chained, seen: &mut Seen) {
-        let Some(parent) = self.units.get(step.parent as usize) else { return };
+    fn chained(&mut self, tx: &Transaction, book: &Book, (side, column): (usize, u32), step: &Chained, seen: &mut Seen) {
+        let Some(parent) = self.sides[side].units.get(step.parent as usize) else { return };
         (seen.words, seen.marks) = (parent.words, parent.marks);
         if parent.marks & step.triggers == 0 {
             seen.changed.extend_from_slice(&parent.changed);
@@ -489,7 +586,7 @@ impl Sight {
         }
         let mut todo = std::mem::take(&mut self.todo);
         todo.clear();
-        let items = self.columns.get(column as usize).map_or(&[][..], |filled| &filled.items);
+        let items = self.sides[side].columns.get(column as usize).map_or(&[][..], |filled| &filled.items);
         let mut before = parent.changed.as_slice();
         for (at, item) in (0_u32..).zip(items) {
             match before.split_first() {
@@ -506,7 +603,8 @@ impl Sight {
         for (at, text) in &todo {
             let marks = self.texts.get(*text as usize).map_or(0, |text| text.marks);
             let made = if marks & step.triggers == 0 { *text } else { self.transformed(tx, book, *text, step.transformation) };
-            if self.columns.get(column as usize).and_then(|filled| filled.items.get(*at as usize)).is_none_or(|item| item.text != made) {
+            let item = self.sides[side].columns.get(column as usize).and_then(|filled| filled.items.get(*at as usize));
+            if item.is_none_or(|item| item.text != made) {
                 seen.changed.push((*at, made));
             }
             if made != *text {
@@ -550,17 +648,17 @@ impl Sight {
             Column::Values(list) | Column::Named(list, ..) => tx.list(*list).get(index).map(|entry| (&entry.name, &entry.value)),
             Column::Names(list) => tx.list(*list).get(index).map(|entry| (&entry.name, &entry.name)),
             Column::Picked(_) => {
-                let entry = self.columns.get(column as usize)?.picked.get(index)?;
+                let entry = self.sides[FULL].columns.get(column as usize)?.picked.get(index)?;
                 Some((&entry.name, &entry.value))
             }
         }
     }
 
     /// The items of a unit's column, and which of them its chain changed.
-    fn items(&self, book: &Book, unit: u32) -> (&[Item], &[(u32, u32)]) {
+    fn items(&self, book: &Book, side: usize, unit: u32) -> (&[Item], &[(u32, u32)]) {
         let Some(planned) = book.units.get(unit as usize) else { return (&[], &[]) };
-        let Some(filled) = self.columns.get(planned.column as usize) else { return (&[], &[]) };
-        let changed = match self.units.get(unit as usize) {
+        let Some(filled) = self.sides[side].columns.get(planned.column as usize) else { return (&[], &[]) };
+        let changed = match self.sides[side].units.get(unit as usize) {
             Some(seen) if filled.marks & planned.reach != 0 => seen.changed.as_slice(),
             _ => &[],
         };
@@ -568,13 +666,18 @@ impl Sight {
     }
 
     /// How many values a unit's column has, once it was looked at.
-    pub(crate) fn values(&self, book: &Book, unit: u32) -> u32 {
-        self.items(book, unit).0.len() as u32
+    pub(crate) fn values(&self, book: &Book, side: usize, unit: u32) -> u32 {
+        self.items(book, side, unit).0.len() as u32
+    }
+
+    /// The text of an item itself.
+    fn value(&self, book: &Book, unit: u32, at: u32) -> Option<u32> {
+        self.items(book, FULL, unit).0.get(at as usize).map(|item| item.text)
     }
 
     /// The text of an item behind a unit's chain, and the place of its value in the column's source.
-    pub(crate) fn text(&self, book: &Book, unit: u32, at: u32) -> Option<(u32, u32)> {
-        let (items, changed) = self.items(book, unit);
+    pub(crate) fn text(&self, book: &Book, side: usize, unit: u32, at: u32) -> Option<(u32, u32)> {
+        let (items, changed) = self.items(book, side, unit);
         let item = items.get(at as usize)?;
         let text = changed.binary_search_by_key(&at, |changed| changed.0).ok().and_then(|at| changed.get(at));
         Some((item.index, text.map_or(item.text, |changed| changed.1)))
@@ -582,8 +685,14 @@ impl Sight {
 
     /// The items of a unit that an operator may match, all of them without one: their numbers, their places in the column's source and
     /// their texts.
-    pub(crate) fn candidates<'a>(&'a self, book: &'a Book, unit: u32, bit: Option<u32>) -> impl Iterator<Item = (u32, u32, u32)> + 'a {
-        let (items, mut changed) = self.items(book, unit);
+    pub(crate) fn candidates<'a>(
+        &'a self,
+        book: &'a Book,
+        side: usize,
+        unit: u32,
+        bit: Option<u32>,
+    ) -> impl Iterator<Item = (u32, u32, u32)> + 'a {
+        let (items, mut changed) = self.items(book, side, unit);
         let texts = (0_u32..).zip(items).map(move |(at, item)| match changed.split_first() {
             Some(((first, text), rest)) if *first == at => {
                 changed = rest;
@@ -592,6 +701,11 @@ impl Sight {
             _ => (at, item.index, item.text),
         });
         texts.filter(move |(_, _, text)| bit.is_none_or(|bit| self.text_may_match(*text, bit)))
+    }
+
+    /// Which values of a column matter, where those of some columns matter only so far as they are not common.
+    pub(crate) fn side(thin: u64, column: u32) -> usize {
+        if column < u64::BITS && thin >> column & 1 == 1 { THIN } else { FULL }
     }
 
     /// Whether the column's values were picked by the target's own selector.

@@ -43,6 +43,11 @@ impl Column {
         }
     }
 
+    /// Whether it is made of the request's headers.
+    pub(super) fn is_of_request_headers(&self) -> bool {
+        matches!(self, Column::Values(List::RequestHeaders) | Column::Names(List::RequestHeaders) | Column::Named(List::RequestHeaders, ..))
+    }
+
     /// Whether it stays as it is between the phases of the request.
     pub(super) fn is_head(&self) -> bool {
         match self {

@@ -9,7 +9,7 @@ use crate::expand::{Macro, Template};
 use crate::operator::Operator;
 use crate::ruleset::{Check, Link, Rule, Test};
 use crate::target::Selector;
-use crate::tx::Names;
+use crate::tx::{Names, decimal};
 use crate::value::integer;
 use crate::variable::Variable;
 
@@ -110,7 +110,8 @@ fn set_tx(effect: &Effect, names: &Names) -> Option<SetTx> {
     };
     let change = match assignment {
         Assignment::Set(template) => match template.literal() {
-            Some(text) => TxChange::Set(text.clone()),
+            // Digits are not counted references to memory.
+            Some(text) => TxChange::Set(Some(decimal(integer(text))).filter(|digits| digits == text).unwrap_or_else(|| text.clone())),
             None => TxChange::Copy(other(template)?),
         },
         Assignment::Add(template) => number(template, false)?,

@@ -7,6 +7,7 @@ use std::path::Path;
 /// Floor of each module. `lib` is the top, and names them all.
 const FLOORS: &[(&str, u32)] = &[
     ("span", 0),
+    ("common_header", 0),
     ("limits", 0),
     ("variable", 0),
     ("source", 0),

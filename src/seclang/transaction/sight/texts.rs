@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 use super::{BLANK, NONE, Sight};
+use crate::common_header::is_common_header;
 use crate::limits;
 use crate::prefilter::Marks;
 use crate::ruleset::{Book, Column, EVERY, List};
@@ -173,8 +174,8 @@ impl Sight {
     pub(super) fn is_common(&self, tx: &Transaction, book: &Book, column: u32, index: u32) -> bool {
         match book.columns.get(column as usize).map(|column| &column.source) {
             Some(Column::Names(List::RequestHeaders)) => true,
-            Some(Column::Values(List::RequestHeaders)) => {
-                tx.list(List::RequestHeaders).get(index as usize).is_some_and(|entry| memo::is_common(&entry.name))
+            Some(Column::Values(List::RequestHeaders) | Column::Named(List::RequestHeaders, ..)) => {
+                tx.list(List::RequestHeaders).get(index as usize).is_some_and(|entry| is_common_header(&entry.name))
             }
             _ => false,
         }
@@ -211,10 +212,11 @@ impl Sight {
     }
 
     /// The same, to be kept: a range of the value where no transformation changed it.
-    pub(crate) fn kept(&self, tx: &Transaction, book: &Book, text: u32) -> Bytes {
+    pub(crate) fn kept(&self, tx: &mut Transaction, book: &Book, text: u32) -> Bytes {
         match self.texts.get(text as usize).map(|text| text.place) {
             Some(Place::Value { column, index }) => self.entry(tx, book, column, index).map(|(_, value)| value.clone()).unwrap_or_default(),
-            _ => Bytes::copy_from_slice(self.bytes(tx, book, text)),
+            Some(Place::Made { start, end }) => tx.state.arena.keep(self.bytes.get(start..end).unwrap_or_default()),
+            None => Bytes::new(),
         }
     }
 }

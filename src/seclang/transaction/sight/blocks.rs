@@ -1,0 +1,56 @@
+//! Blocks of rules in a row: which of them may match, mostly without looking at a view.
+
+use super::{Admits, BLANK, Sight};
+use crate::limits;
+use crate::ruleset::{AskedSet, Block, Book};
+use crate::transaction::Transaction;
+
+impl Sight {
+    /// Lists the stops of a block whose operators may match, ascending.
+    pub(crate) fn hits(&mut self, tx: &Transaction, book: &Book, block: &Block, hits: &mut Vec<u32>) {
+        hits.clear();
+        self.reach(book, block.top);
+        for asked in &block.sets {
+            if !self.rules_out(tx, book, asked) {
+                self.hits_of(tx, book, asked, hits);
+            }
+        }
+        hits.sort_unstable();
+    }
+
+    /// Whether nothing of what is asked can be found, as far as the columns tell it without their transformations.
+    fn rules_out(&mut self, tx: &Transaction, book: &Book, asked: &AskedSet) -> bool {
+        let Some(view) = book.views.get(asked.view as usize).filter(|view| !view.has_more) else { return false };
+        let Some(set) = self.set(tx, book, view) else { return false };
+        if set.own | set.common == 0 {
+            return true;
+        }
+        let has_room = self.items.saturating_mul(asked.columns) <= limits::VALUES_PER_RULE_MAX;
+        let lacks = |(word, bits): &(u32, u64)| self.words.get((set.words + word) as usize).is_some_and(|found| found & bits == 0);
+        has_room
+            && (set.common == 0 || self.common.is_clear(asked.number))
+            && (set.own == 0 || set.marks & asked.reach == 0 && asked.words.iter().all(lacks))
+    }
+
+    fn hits_of(&mut self, tx: &Transaction, book: &Book, asked: &AskedSet, hits: &mut Vec<u32>) {
+        let mut is_clear = true;
+        for one in &asked.asked {
+            let viewed = self.viewed(tx, book, one.view);
+            let found = |words: u32| self.words.get((words + one.word) as usize).map_or(one.bits, |found| found & one.bits);
+            let (found, common) = match viewed.admits {
+                Admits::Nothing => (0, 0),
+                Admits::Unknown => (one.bits, one.bits),
+                Admits::Words => (found(viewed.words), found(viewed.common)),
+            };
+            is_clear &= common == 0;
+            if found != 0 {
+                hits.extend(one.stops.iter().filter(|(bit, _)| found >> bit & 1 == 1).map(|(_, stop)| *stop));
+            }
+        }
+        if is_clear {
+            self.common.clear(asked.number);
+        }
+    }
+}
+
+const _: () = assert!(BLANK == 0, "a view without common values has blank words for them");
