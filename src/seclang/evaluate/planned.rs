@@ -99,7 +99,11 @@ impl Transaction {
         }
         sight.hits = hits;
         // Only the request's head goes on from phase to phase; else the next transaction can have the buffers.
-        self.sight = (phase == Phase::RequestHeaders).then_some(sight);
+        if phase == Phase::RequestHeaders {
+            self.sight = Some(sight);
+        } else {
+            sight.spare();
+        }
     }
 
     /// Pays for what was scanned and transformed.
@@ -121,7 +125,7 @@ impl Transaction {
             Head::Tx(place, compare) => match self.state.tx.at(*place) {
                 Some(value) if compare.holds(integer(value)) => {
                     let spelled = self.state.tx.is_spelled_as_numbered(*place);
-                    if !stop.quiet || !spelled || self.loses_targets(stop.rule) {
+                    if !stop.quiet && !(stop.sets_only && self.has_fuel(value.len())) || !spelled || self.loses_targets(stop.rule) {
                         return First::Open;
                     }
                     // Mostly the same variable as before, which is not copied anew.
@@ -130,30 +134,40 @@ impl Transaction {
                     if !is_known {
                         self.state.matched = Some(Latest { name: LatestName::Tx(*place), value: value.clone() });
                     }
-                    First::Jump
+                    if stop.quiet { First::Jump } else { First::Sets }
                 }
                 _ => First::No,
             },
             Head::TxCount(place, compare) if !self.loses_targets(stop.rule) => {
-                match compare.holds(self.state.tx.at(*place).is_some().into()) {
-                    true if stop.sets_only && self.fuel > limits::FUEL_PER_RUN + 1 => First::Sets,
+                let count = i64::from(self.state.tx.at(*place).is_some());
+                match compare.holds(count) {
+                    true if stop.sets_only && self.has_fuel(1) => {
+                        self.state.matched = Some(Latest { name: LatestName::Counted(stop.rule), value: decimal(count) });
+                        First::Sets
+                    }
                     true => First::Open,
                     false => First::No,
                 }
             }
+            Head::Always => First::Sets,
             Head::TxCount(..) | Head::Other => First::Open,
         }
     }
 
-    /// A rule that has matched a count of TX, and of which come variables of TX.
+    /// Whether there is fuel for more than a text.
+    fn has_fuel(&self, bytes: usize) -> bool {
+        self.fuel > bytes as u64 + limits::FUEL_PER_RUN
+    }
+
+    /// A rule that has matched, and of which come variables of TX.
     fn sets(&mut self, rules: &RuleSet, index: u32, collections: &mut dyn Collections) {
         let (Some(rule), Some(planned)) = (rules.rules.get(index as usize), rules.plan.rule(index)) else { return };
-        let (Some(link), Some(Way::Single(single))) = (rule.links.first(), planned.links.first().map(|link| &link.way)) else { return };
-        let count = single.place.is_some_and(|place| self.state.tx.at(place).is_some());
-        self.burn(1);
+        let Some(link) = rule.links.first() else { return };
+        if link.test.is_some() {
+            self.burn(1);
+        }
         self.state.current_rule = Some(index);
         self.state.matched_vars.clear();
-        self.state.matched = Some(Latest { name: LatestName::Counted(index), value: decimal(count.into()) });
         let mut run = Run { rule, index, planned: Some(planned), records: 0, score: 0 };
         self.apply_effects(&mut run, 0, link, collections);
     }

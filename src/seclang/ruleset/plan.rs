@@ -124,6 +124,8 @@ pub(crate) enum Head {
     TxCount(u32, Compare),
     /// The operator may match in the view; without a bit, there is any value.
     View(u32, Option<u32>),
+    /// It matches, and variables of TX are all that comes of it.
+    Always,
     /// Only the link itself knows.
     Other,
 }
@@ -446,6 +448,7 @@ fn head(rule: &Rule, plan: &PlannedRule) -> Head {
             let counted = link.targets.first().is_some_and(|target| target.counted);
             if counted { Head::TxCount(*place, *compare) } else { Head::Tx(*place, *compare) }
         }
+        _ if link.test.is_none() && sets_only(rule, plan) => Head::Always,
         _ => Head::Other,
     }
 }

@@ -98,7 +98,7 @@ pub struct Transaction {
     pub(crate) would_intervene: Option<Intervention>,
     pub(crate) fuel: u64,
     pub(crate) evaluator: Evaluator,
-    pub(crate) sight: Option<Sight>,
+    pub(crate) sight: Option<Box<Sight>>,
     /// Counts what was fed of the request's head.
     pub(crate) head: u32,
 }

@@ -52,6 +52,8 @@ pub(crate) struct Sight {
     todo: Vec<(u32, u32)>,
     /// Items of all columns.
     items: usize,
+    /// Columns that hold values of their own.
+    picked: Vec<u32>,
     /// Room for the stops of a block that may match.
     pub(crate) hits: Vec<u32>,
     /// Bytes that were scanned or transformed, to be paid for with fuel.
@@ -160,32 +162,39 @@ const SPARE_MAX: usize = 4;
 /// Most bytes of each of them.
 const SPARE_BYTES_MAX: usize = 256 * 1024;
 
+/// One that waits for a transaction.
+struct Spare(Box<Sight>);
+
 thread_local! {
     /// The buffers of the thread's last transactions.
-    static SPARE: RefCell<Vec<Sight>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Spare>> = const { RefCell::new(Vec::new()) };
 }
 
-impl Drop for Sight {
-    fn drop(&mut self) {
-        // The place may be taken, or gone where the thread ends: then this is freed like anything else.
-        let has_room = SPARE.try_with(|spare| spare.borrow().len() < SPARE_MAX).unwrap_or(false);
+impl Sight {
+    /// An empty one, with the buffers of an earlier transaction where there are some.
+    pub(crate) fn reused() -> Box<Self> {
+        SPARE.with_borrow_mut(Vec::pop).map_or_else(Box::default, |spare| spare.0)
+    }
+
+    /// Keeps the buffers for the next transaction.
+    pub(crate) fn spare(mut self: Box<Self>) {
         self.common.forget();
-        if self.views.capacity() == 0 || self.weight() > SPARE_BYTES_MAX || !has_room {
+        if self.weight() > SPARE_BYTES_MAX {
             return;
         }
         self.clear();
         self.book = None;
         // Values of requests do not wait for the next one.
-        self.sides[FULL].columns.iter_mut().for_each(|column| column.picked.clear());
-        let own = std::mem::take(self);
-        let _ = SPARE.try_with(|spare| spare.borrow_mut().push(own));
-    }
-}
-
-impl Sight {
-    /// An empty one, with the buffers of an earlier transaction where there are some.
-    pub(crate) fn reused() -> Self {
-        SPARE.with(|spare| spare.borrow_mut().pop()).unwrap_or_default()
+        for column in self.picked.drain(..) {
+            if let Some(filled) = self.sides[FULL].columns.get_mut(column as usize) {
+                filled.picked.clear();
+            }
+        }
+        SPARE.with_borrow_mut(|spare| {
+            if spare.len() < SPARE_MAX {
+                spare.push(Spare(self));
+            }
+        });
     }
 
     /// Bytes of the buffers.
@@ -483,6 +492,7 @@ impl Sight {
                 }
             }
             Column::Picked(target) => {
+                self.picked.push(column);
                 filled.picked.clear();
                 match tx.scalar_of(target) {
                     Some(scalar) => filled.picked.extend(scalar.map(|value| Entry { name: Bytes::new(), value })),

@@ -2,6 +2,7 @@
 
 mod arbitrary;
 mod corpus;
+mod heads;
 mod rules;
 mod same;
 mod traffic;

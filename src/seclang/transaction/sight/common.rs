@@ -220,16 +220,17 @@ impl Sight {
     /// Where the words of a view's common values stand; they are found out and remembered where they are not known. None where the plan
     /// has no room left for it.
     pub(super) fn common_words(&mut self, tx: &Transaction, book: &Book, view: &View, columns: u64) -> Option<u32> {
-        let start = self.words.len();
         let head = self.common.head.take()?;
-        let known = head.words(view.common, self.width, &mut self.words) || self.learn(tx, book, view, columns, &head);
+        let start = self.words.len() as u32;
+        let words =
+            if head.words(view.common, self.width, &mut self.words) { Some(start) } else { self.learn(tx, book, view, columns, &head) };
         self.common.head = Some(head);
-        known.then_some(start as u32)
+        words
     }
 
-    fn learn(&mut self, tx: &Transaction, book: &Book, view: &View, columns: u64, head: &Head) -> bool {
+    fn learn(&mut self, tx: &Transaction, book: &Book, view: &View, columns: u64, head: &Head) -> Option<u32> {
         if !self.open(tx, book, view, columns) {
-            return false;
+            return None;
         }
         let mut sum = vec![0; self.width];
         for group in view.groups.iter().filter(|group| columns.checked_shr(group.column).unwrap_or(0) & 1 == 1) {
@@ -246,8 +247,9 @@ impl Sight {
             }
         }
         head.learn(view.common, &sum);
+        let start = self.words.len() as u32;
         self.words.extend_from_slice(&sum);
-        true
+        Some(start)
     }
 
     /// Looks up all values of those columns of a view that have some, and what becomes of them. False where the plan has no room left.
