@@ -7,7 +7,7 @@ use super::link::Answer;
 use crate::collections::Collections;
 use crate::limits;
 use crate::operator::{Matched, Need};
-use crate::ruleset::{Book, Check, Columns, Head, Link, NO_BLOCK, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
+use crate::ruleset::{Book, Check, Columns, Head, Link, Looked, NO_BLOCK, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
 use crate::target::{Selector, Target};
 use crate::transaction::{Latest, LatestName, Sight, Sighted, Transaction};
 use crate::tx::{by_lower_case, decimal};
@@ -28,7 +28,7 @@ impl Transaction {
             if stop.block != NO_BLOCK
                 && let Some(block) = program.blocks.get(stop.block as usize)
             {
-                sight.hits(self, book, block, &mut hits);
+                sight.hits(self, book, program, block, &mut hits);
                 self.pay(&mut sight);
                 (next_hit, block_end) = (0, block.end as usize);
             }
@@ -221,20 +221,17 @@ impl Transaction {
         let loses = place.number == 0 && self.loses_targets(run.index);
         let removed = if loses { self.lost_targets(run.index) } else { Vec::new() };
         let mut matched = false;
-        for (target, units) in place.link.targets.iter().zip(&columns.targets) {
-            for unit in units {
-                let column = book.units.get(*unit as usize).map_or(u32::MAX, |unit| unit.column);
-                let side = Sight::side(thin, column);
-                if sight.values(book, side, *unit) == 0 {
-                    continue;
-                }
-                let picked = Sight::is_picked(book, *unit);
-                let sought = Sought { target, side, unit: *unit, column, picked, bit: columns.bit, removed: &removed };
-                match self.unit(run, place, &sought, (book, sight), collections) {
-                    Outcome::None => {}
-                    Outcome::Matched => matched = true,
-                    Outcome::Over(found) => return matched || found,
-                }
+        for looked in &columns.looked {
+            let side = Sight::side(thin, looked.column);
+            if !sight.has_values(side, looked.column) {
+                continue;
+            }
+            let Some(target) = place.link.targets.get(looked.target as usize) else { continue };
+            let sought = Sought { target, side, looked, bit: columns.bit, removed: &removed };
+            match self.unit(run, place, &sought, (book, sight), collections) {
+                Outcome::None => {}
+                Outcome::Matched => matched = true,
+                Outcome::Over(found) => return matched || found,
             }
         }
         if let Some(bit) = columns.bit
@@ -260,15 +257,15 @@ impl Transaction {
     ) -> Outcome {
         let mut matched = false;
         if place.link.multi_match {
-            let mut wanted = vec![false; sight.values(book, sought.side, sought.unit) as usize];
-            for unit in path(book, sought.unit) {
+            let mut wanted = vec![false; sight.values(book, sought.side, sought.looked.unit) as usize];
+            for unit in path(book, sought.looked.unit) {
                 for (at, ..) in sight.candidates(book, sought.side, unit, sought.bit) {
                     wanted[at as usize] = true;
                 }
             }
             let wanted = (0_u32..).zip(wanted).filter(|(_, wanted)| *wanted);
             for (at, _) in wanted {
-                for (index, text) in stages(book, sight, (sought.side, sought.unit), at) {
+                for (index, text) in stages(book, sight, (sought.side, sought.looked.unit), at) {
                     if sought.bit.is_some_and(|bit| !sight.text_may_match(text, bit)) {
                         continue;
                     }
@@ -280,7 +277,7 @@ impl Transaction {
                 }
             }
         } else {
-            for (_, index, text) in sight.candidates(book, sought.side, sought.unit, sought.bit) {
+            for (_, index, text) in sight.candidates(book, sought.side, sought.looked.unit, sought.bit) {
                 match self.text(run, place, sought, (book, sight), (index, text), collections) {
                     Outcome::None => {}
                     Outcome::Matched => matched = true,
@@ -302,8 +299,8 @@ impl Transaction {
         collections: &mut dyn Collections,
     ) -> Outcome {
         let Place { link, test, .. } = *place;
-        let Some((name, _)) = sight.entry(self, book, sought.column, index) else { return Outcome::None };
-        let misses = |selector: &Selector| !sought.picked && !selector.picks(name);
+        let Some((name, _)) = sight.entry(self, book, sought.looked.column, index) else { return Outcome::None };
+        let misses = |selector: &Selector| !sought.looked.picked && !selector.picks(name);
         if sought.target.selector.as_ref().is_some_and(misses) || excluded(link, sought, name) {
             return Outcome::None;
         }
@@ -348,7 +345,7 @@ impl Transaction {
                 (value, captured)
             }
         };
-        let name = sight.entry(self, book, sought.column, index).map(|(name, _)| name.clone()).unwrap_or_default();
+        let name = sight.entry(self, book, sought.looked.column, index).map(|(name, _)| name.clone()).unwrap_or_default();
         self.matched(run, place, (LatestName::Of(sought.target.variable, name), value, captured), collections)
     }
 
@@ -495,10 +492,7 @@ struct Sought<'a> {
     target: &'a Target,
     /// See [`Sight::side`].
     side: usize,
-    unit: u32,
-    column: u32,
-    /// The column's values are those that the selector picks already.
-    picked: bool,
+    looked: &'a Looked,
     bit: Option<u32>,
     removed: &'a [Target],
 }

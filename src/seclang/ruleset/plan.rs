@@ -54,6 +54,13 @@ pub(crate) struct Program {
     pub(crate) stops: Vec<Stop>,
     /// Stops in a row that can be ruled out together.
     pub(crate) blocks: Vec<Block>,
+    /// What the blocks ask, one after the other, since that is the order it is looked at: what waits for memory is slow.
+    pub(crate) sets: Vec<AskedSet>,
+    pub(crate) asked: Vec<Asked>,
+    /// Words and bits of them.
+    pub(crate) words: Vec<(u32, u64)>,
+    /// Bits, by their number in the word, and the stops that ask for them.
+    pub(crate) seekers: Vec<(u8, u32)>,
 }
 
 /// A rule as it stands in a phase.
@@ -81,27 +88,30 @@ pub(crate) const NO_BLOCK: u32 = u32::MAX;
 /// What is asked of a view: bits of one word.
 #[derive(Debug)]
 pub(crate) struct Asked {
+    pub(crate) bits: u64,
     pub(crate) view: u32,
     pub(crate) word: u32,
-    pub(crate) bits: u64,
-    /// The bits, by their number in the word, and the stops that ask for them.
-    pub(crate) stops: Box<[(u8, u32)]>,
+    /// Those of the program's `seekers` that ask for them.
+    pub(crate) seekers: (u32, u32),
 }
 
 /// What is asked of views with the same columns.
 #[derive(Debug)]
 pub(crate) struct AskedSet {
-    /// Its number in its book.
-    pub(crate) number: u32,
-    /// One of the views.
-    pub(crate) view: u32,
     /// The marks of all units of these views.
     pub(crate) reach: Marks,
-    /// The most columns that any of them lists.
-    pub(crate) columns: usize,
-    /// Words and bits of them that any of the views is asked for.
-    pub(crate) words: Box<[(u32, u64)]>,
-    pub(crate) asked: Box<[Asked]>,
+    /// The columns as bits, whether there are some that have none, and the number of their list.
+    pub(crate) mask: u64,
+    pub(crate) has_more: bool,
+    pub(crate) set: u32,
+    /// Its own number in its book.
+    pub(crate) number: u32,
+    /// The most columns that any of the views lists.
+    pub(crate) columns: u32,
+    /// Those of the program's `words` that any of the views is asked for.
+    pub(crate) words: (u32, u32),
+    /// Its part of the program's `asked`.
+    pub(crate) asked: (u32, u32),
 }
 
 /// Stops in a row whose operators are gated by the scan.
@@ -111,8 +121,8 @@ pub(crate) struct Block {
     pub(crate) end: u32,
     /// The highest bit that is asked in it.
     pub(crate) top: u32,
-    /// What is asked of its views.
-    pub(crate) sets: Box<[AskedSet]>,
+    /// What is asked of its views: a part of the program's `sets`.
+    pub(crate) sets: (u32, u32),
 }
 
 /// A question that rules most rules out.
@@ -270,9 +280,19 @@ pub(crate) struct Columns {
     pub(crate) bit: Option<u32>,
     /// No other link looks for the same in the same view.
     pub(crate) is_alone: bool,
-    /// For each target its units, in order.
-    pub(crate) targets: Box<[Box<[u32]>]>,
     pub(crate) view: u32,
+    /// The units of its targets, in order.
+    pub(crate) looked: Box<[Looked]>,
+}
+
+/// A unit of a target.
+#[derive(Debug)]
+pub(crate) struct Looked {
+    pub(crate) target: u32,
+    pub(crate) unit: u32,
+    pub(crate) column: u32,
+    /// The column's values are those that the target's selector picks.
+    pub(crate) picked: bool,
 }
 
 impl Plan {
@@ -394,50 +414,62 @@ fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule], book: &mut B
         });
     }
     stops.reverse();
-    let blocks = blocks(&mut stops, book);
-    Program { stops, blocks }
+    let mut program = Program { stops, ..Program::default() };
+    program.find_blocks(book);
+    program
 }
 
-/// Finds the stops that can be ruled out together.
-fn blocks(stops: &mut [Stop], book: &mut Book) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    let mut start = 0;
-    while start < stops.len() {
-        let mut asked = BTreeMap::<u32, BTreeMap<(u32, u32), Vec<(u8, u32)>>>::new();
-        let (mut end, mut top) = (start, 0);
-        while let Some(Stop { head: Head::View(view, Some(bit)), .. }) = stops.get(end) {
-            let set = book.views.get(*view as usize).map_or(0, |view| view.set);
-            asked.entry(set).or_default().entry((*view, bit / 64)).or_default().push(((bit % 64) as u8, end as u32));
-            top = top.max(*bit);
-            end += 1;
-        }
-        if let (true, Some(first)) = (end > start, stops.get_mut(start)) {
-            first.block = blocks.len() as u32;
-            let sets = asked.into_values().map(|asked| asked_set(asked, book)).collect();
-            blocks.push(Block { end: end as u32, top, sets });
-        }
-        start = end.max(start + 1);
+impl Program {
+    /// A part of one of the lists.
+    pub(crate) fn part<T>(list: &[T], (start, end): (u32, u32)) -> &[T] {
+        list.get(start as usize..end as usize).unwrap_or_default()
     }
-    blocks
-}
 
-fn asked_set(asked: BTreeMap<(u32, u32), Vec<(u8, u32)>>, book: &mut Book) -> AskedSet {
-    let mut words = BTreeMap::<u32, u64>::new();
-    let (mut reach, mut columns, mut one) = (0, 0, 0);
-    let mut all = Vec::with_capacity(asked.len());
-    for ((number, word), stops) in asked {
-        if let Some(view) = book.views.get(number as usize) {
-            reach |= view.reach;
-            columns = view.columns.len().max(columns);
+    /// Finds the stops that can be ruled out together.
+    fn find_blocks(&mut self, book: &mut Book) {
+        let mut start = 0;
+        while start < self.stops.len() {
+            let mut asked = BTreeMap::<u32, BTreeMap<(u32, u32), Vec<(u8, u32)>>>::new();
+            let (mut end, mut top) = (start, 0);
+            while let Some(Stop { head: Head::View(view, Some(bit)), .. }) = self.stops.get(end) {
+                let set = book.views.get(*view as usize).map_or(0, |view| view.set);
+                asked.entry(set).or_default().entry((*view, bit / 64)).or_default().push(((bit % 64) as u8, end as u32));
+                top = top.max(*bit);
+                end += 1;
+            }
+            if let (true, Some(first)) = (end > start, self.stops.get_mut(start)) {
+                first.block = self.blocks.len() as u32;
+                let first = self.sets.len() as u32;
+                asked.into_values().for_each(|asked| self.push_set(asked, book));
+                self.blocks.push(Block { end: end as u32, top, sets: (first, self.sets.len() as u32) });
+            }
+            start = end.max(start + 1);
         }
-        one = number;
-        let bits = stops.iter().fold(0, |bits, (bit, _)| bits | 1 << bit);
-        *words.entry(word).or_default() |= bits;
-        all.push(Asked { view: number, word, bits, stops: stops.into() });
     }
-    let number = book.asked_sets;
-    book.asked_sets += 1;
-    AskedSet { number, view: one, reach, columns, words: words.into_iter().collect(), asked: all.into() }
+
+    fn push_set(&mut self, asked: BTreeMap<(u32, u32), Vec<(u8, u32)>>, book: &mut Book) {
+        let mut words = BTreeMap::<u32, u64>::new();
+        let number = book.asked_sets;
+        book.asked_sets += 1;
+        let starts = (self.words.len() as u32, self.asked.len() as u32);
+        let mut set =
+            AskedSet { reach: 0, mask: 0, has_more: true, set: 0, number, columns: 0, words: (starts.0, 0), asked: (starts.1, 0) };
+        for ((view, word), seekers) in asked {
+            if let Some(planned) = book.views.get(view as usize) {
+                (set.mask, set.has_more, set.set) = (planned.mask, planned.has_more, planned.set);
+                set.reach |= planned.reach;
+                set.columns = set.columns.max(planned.columns.len() as u32);
+            }
+            let bits = seekers.iter().fold(0, |bits, (bit, _)| bits | 1 << bit);
+            *words.entry(word).or_default() |= bits;
+            let first = self.seekers.len() as u32;
+            self.seekers.extend(seekers);
+            self.asked.push(Asked { bits, view, word, seekers: (first, self.seekers.len() as u32) });
+        }
+        self.words.extend(words);
+        (set.words.1, set.asked.1) = (self.words.len() as u32, self.asked.len() as u32);
+        self.sets.push(set);
+    }
 }
 
 fn head(rule: &Rule, plan: &PlannedRule) -> Head {
@@ -541,9 +573,16 @@ impl Draft {
         let gated = !test.negated && test.argument.is_none();
         let requirement = if gated { Requirement::of(operator) } else { None };
         let bit = requirement.map(|requirement| self.bit(requirement));
-        let targets: Box<[Box<[u32]>]> = link.targets.iter().map(|target| self.units(target, &link.transformations)).collect();
-        let mut watched: Vec<u32> = targets.iter().flatten().copied().collect();
-        let columns: Box<[u32]> = watched.iter().filter_map(|unit| self.units.get(*unit as usize)).map(|unit| unit.column).collect();
+        let mut looked = Vec::new();
+        for (target, own) in (0_u32..).zip(&link.targets) {
+            for unit in self.units(own, &link.transformations) {
+                let column = self.units.get(unit as usize).map_or(u32::MAX, |unit| unit.column);
+                let picked = matches!(self.columns.get(column as usize), Some(Column::Picked(_) | Column::Named(..)));
+                looked.push(Looked { target, unit, column, picked });
+            }
+        }
+        let mut watched: Vec<u32> = looked.iter().map(|looked| looked.unit).collect();
+        let columns: Box<[u32]> = looked.iter().map(|looked| looked.column).collect();
         if let Some(bit) = bit {
             columns.iter().for_each(|column| self.ask(*column, bit));
         }
@@ -569,7 +608,7 @@ impl Draft {
         let mask = columns.iter().filter(|column| **column < u64::BITS).fold(0, |mask, column| mask | 1 << column);
         let has_more = columns.iter().any(|column| *column >= u64::BITS);
         let view = self.view(View { columns, groups, mask, has_more, reach, set: 0, common: NO_COMMON });
-        Way::Columns(Columns { bit, is_alone: false, targets, view })
+        Way::Columns(Columns { bit, is_alone: false, view, looked: looked.into() })
     }
 
     /// An operator looks for something in a column, and so in the list that the column picks from.

@@ -316,7 +316,7 @@ impl Sight {
     }
 
     fn sum(&mut self, tx: &Transaction, book: &Book, view: &View, viewed: &mut Viewed) -> Admits {
-        let Some(set) = self.set(tx, book, view) else { return Admits::Unknown };
+        let Some(set) = self.set(tx, book, view.set, view.mask) else { return Admits::Unknown };
         if set.own | set.common == 0 && !view.has_more {
             return Admits::Nothing;
         }
@@ -359,13 +359,13 @@ impl Sight {
         Admits::Words
     }
 
-    /// What the columns of a view have, as far as they are bits. None where the plan has no room left for it.
-    fn set(&mut self, tx: &Transaction, book: &Book, view: &View) -> Option<Set> {
-        if let Some(set) = self.sets.get(view.set as usize).filter(|set| set.since == self.now) {
+    /// What the columns of a list have, which are given as bits. None where the plan has no room left for it.
+    fn set(&mut self, tx: &Transaction, book: &Book, number: u32, columns: u64) -> Option<Set> {
+        if let Some(set) = self.sets.get(number as usize).filter(|set| set.since == self.now) {
             return Some(*set);
         }
-        let thin = if self.knows_common(tx, book) { view.mask & book.common_mask } else { 0 };
-        for (side, mask) in [(FULL, view.mask & !thin), (THIN, thin)] {
+        let thin = if self.knows_common(tx, book) { columns & book.common_mask } else { 0 };
+        for (side, mask) in [(FULL, columns & !thin), (THIN, thin)] {
             let mut missing = mask & !self.sides[side].fresh;
             while missing != 0 {
                 if !self.look_up(tx, book, side, missing.trailing_zeros()) {
@@ -375,7 +375,7 @@ impl Sight {
             }
         }
         let [full, rest] = &self.sides;
-        let own = full.live & view.mask & !thin | rest.own & thin;
+        let own = full.live & columns & !thin | rest.own & thin;
         let mut set = Set { since: self.now, thin, common: rest.live & thin, own, marks: 0, words: BLANK };
         let (mut left, mut first) = (own, NONE);
         while left != 0 {
@@ -388,7 +388,7 @@ impl Sight {
             }
             left &= left - 1;
         }
-        if let Some(slot) = self.sets.get_mut(view.set as usize) {
+        if let Some(slot) = self.sets.get_mut(number as usize) {
             *slot = set;
         }
         Some(set)
@@ -718,10 +718,13 @@ impl Sight {
         if column < u64::BITS && thin >> column & 1 == 1 { THIN } else { FULL }
     }
 
-    /// Whether the column's values were picked by the target's own selector.
-    pub(crate) fn is_picked(book: &Book, unit: u32) -> bool {
-        let column = book.units.get(unit as usize).and_then(|unit| book.columns.get(unit.column as usize));
-        matches!(column.map(|column| &column.source), Some(Column::Picked(_) | Column::Named(..)))
+    /// Whether a column has values, once it was looked up.
+    pub(crate) fn has_values(&self, side: usize, column: u32) -> bool {
+        let side = &self.sides[side];
+        if column < u64::BITS {
+            return side.own >> column & 1 == 1;
+        }
+        side.columns.get(column as usize).is_some_and(|filled| !filled.items.is_empty())
     }
 }
 
