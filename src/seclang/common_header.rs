@@ -1,25 +1,38 @@
 //! Headers that browsers send alike with every request.
 
-/// Headers whose values say what the browser is and wants, and nothing that only one person may know.
+/// Whether a header's values say what the browser is and wants, and nothing that only one person may know.
 pub(crate) fn is_common_header(header: &[u8]) -> bool {
-    const COMMON: [&[u8]; 16] = [
-        b"accept",
-        b"accept-charset",
-        b"accept-encoding",
-        b"accept-language",
-        b"cache-control",
-        b"connection",
-        b"content-type",
-        b"dnt",
-        b"host",
-        b"origin",
-        b"pragma",
-        b"priority",
-        b"te",
-        b"upgrade-insecure-requests",
-        b"user-agent",
-        b"x-requested-with",
-    ];
     let begins = |start: &[u8]| header.get(..start.len()).is_some_and(|own| own.eq_ignore_ascii_case(start));
-    begins(b"sec-fetch-") || begins(b"sec-ch-") || COMMON.iter().any(|common| header.eq_ignore_ascii_case(common))
+    let is = |names: &[&[u8]]| names.iter().any(|name| header.eq_ignore_ascii_case(name));
+    let by_length = match header.len() {
+        2 => is(&[b"te"]),
+        3 => is(&[b"dnt"]),
+        4 => is(&[b"host"]),
+        6 => is(&[b"accept", b"origin", b"pragma"]),
+        8 => is(&[b"priority"]),
+        10 => is(&[b"user-agent", b"connection"]),
+        12 => is(&[b"content-type"]),
+        13 => is(&[b"cache-control"]),
+        14 => is(&[b"accept-charset"]),
+        15 => is(&[b"accept-encoding", b"accept-language"]),
+        16 => is(&[b"x-requested-with"]),
+        25 => is(&[b"upgrade-insecure-requests"]),
+        _ => false,
+    };
+    by_length || begins(b"sec-fetch-") || begins(b"sec-ch-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_a_secret_is_not_common() {
+        for common in ["User-Agent", "accept", "ACCEPT-LANGUAGE", "Sec-Fetch-Mode", "sec-ch-ua", "X-Requested-With", "te"] {
+            assert!(is_common_header(common.as_bytes()), "{common}");
+        }
+        for other in ["Cookie", "Authorization", "Referer", "X-Api-Key", "Proxy-Authorization", "If-None-Match", "", "sec-fetch", "hosts"] {
+            assert!(!is_common_header(other.as_bytes()), "{other}");
+        }
+    }
 }

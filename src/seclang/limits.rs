@@ -53,7 +53,7 @@ pub const FUEL_PER_RUN: u64 = 16;
 
 /// Heads of requests that a thread remembers, for each what operators may match its common values; the most headers and the most bytes of names
 /// and common values that a head may have. With their answers these are some ten kilobytes each.
-pub const COMMON_HEADS: usize = 64;
+pub const COMMON_HEADS: usize = 256;
 /// See [`COMMON_HEADS`].
 pub const COMMON_HEADERS_MAX: usize = 128;
 /// See [`COMMON_HEADS`].

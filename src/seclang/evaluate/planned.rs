@@ -125,7 +125,8 @@ impl Transaction {
             Head::Tx(place, compare) => match self.state.tx.at(*place) {
                 Some(value) if compare.holds(integer(value)) => {
                     let spelled = self.state.tx.is_spelled_as_numbered(*place);
-                    if !stop.quiet && !(stop.sets_only && self.has_fuel(value.len())) || !spelled || self.loses_targets(stop.rule) {
+                    let is_short = stop.quiet || stop.sets_only && self.has_fuel(value.len());
+                    if !is_short || !spelled || self.loses_targets(stop.rule) {
                         return First::Open;
                     }
                     // Mostly the same variable as before, which is not copied anew.

@@ -31,10 +31,22 @@ thread_local! {
 /// The heads of a thread.
 struct Heads {
     once: Vec<u64>,
-    known: Vec<(Arc<Head>, u64)>,
+    /// Rows of [`ROW`] places; a head's hash tells its row.
+    known: Vec<Option<Known>>,
     /// Counts what was looked for.
     now: u64,
 }
+
+/// A head, and when it was used last.
+#[derive(Clone)]
+struct Known {
+    hash: u64,
+    used: u64,
+    head: Arc<Head>,
+}
+
+/// Places of a row.
+const ROW: usize = 4;
 
 /// What a rule that does not match has left behind. Texts are copies: they stay with the head.
 #[derive(Debug)]
@@ -52,7 +64,6 @@ pub(crate) struct Recalled {
 /// A head that came more than once.
 #[derive(Debug)]
 pub(crate) struct Head {
-    hash: u64,
     /// See [`crate::prefilter::Scanner::id`].
     scanner: u64,
     key: Vec<u8>,
@@ -133,10 +144,15 @@ impl Common {
 impl Heads {
     fn find(&mut self, hash: u64, scanner: u64, key: &[u8], book: &Book, width: usize) -> Option<Arc<Head>> {
         self.now += 1;
-        let same = |(head, _): &&mut (Arc<Head>, u64)| head.hash == hash && head.scanner == scanner && head.key == key;
-        if let Some((head, used)) = self.known.iter_mut().find(same) {
-            *used = self.now;
-            return Some(Arc::clone(head));
+        if self.known.is_empty() {
+            self.known.resize(COMMON_HEADS, None);
+        }
+        let start = hash as usize % (COMMON_HEADS / ROW) * ROW;
+        let row = self.known.get_mut(start..start + ROW)?;
+        let same = |known: &&mut Known| known.hash == hash && known.head.scanner == scanner && known.head.key == key;
+        if let Some(known) = row.iter_mut().flatten().find(same) {
+            known.used = self.now;
+            return Some(Arc::clone(&known.head));
         }
         if self.once.is_empty() {
             self.once.resize(ONCE, 0);
@@ -150,13 +166,9 @@ impl Heads {
         let views = book.common_views as usize;
         let (learned, words, clear) = (zeros(views.div_ceil(64)), zeros(views * width), zeros(book.asked_sets.div_ceil(64) as usize));
         let rules = (0..book.bound).map(|_| OnceLock::new()).collect();
-        let head = Arc::new(Head { hash, scanner, key: key.to_vec(), learned, words, clear, rules });
-        if self.known.len() >= COMMON_HEADS
-            && let Some(oldest) = (0..self.known.len()).min_by_key(|at| self.known.get(*at).map(|(_, used)| *used))
-        {
-            self.known.swap_remove(oldest);
-        }
-        self.known.push((Arc::clone(&head), self.now));
+        let head = Arc::new(Head { scanner, key: key.to_vec(), learned, words, clear, rules });
+        let oldest = row.iter_mut().min_by_key(|place| place.as_ref().map_or(0, |known| known.used))?;
+        *oldest = Some(Known { hash, used: self.now, head: Arc::clone(&head) });
         Some(head)
     }
 }
