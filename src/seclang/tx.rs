@@ -86,6 +86,15 @@ pub(crate) const CAPTURES: u32 = 10;
 /// Variables that there is room for at once: the Core Rule Set sets some sixty in every transaction.
 const VALUES: usize = 96;
 
+/// What a rule does to TX.
+#[derive(Debug, Default)]
+pub(crate) struct Journal {
+    /// Names and values, in their order.
+    pub(crate) sets: Vec<(Bytes, Bytes)>,
+    /// There are new captures.
+    pub(crate) has_captures: bool,
+}
+
 /// The variables of one transaction's TX.
 #[derive(Debug, Default)]
 pub(crate) struct Tx {
@@ -100,7 +109,7 @@ pub(crate) struct Tx {
     /// The places of captures behind this one have no value.
     captured: u32,
     /// What is set by name, where somebody wants to know.
-    pub(crate) journal: Option<Vec<(Bytes, Bytes)>>,
+    pub(crate) journal: Option<Journal>,
     filled: usize,
     others: Table,
 }
@@ -152,7 +161,7 @@ impl Tx {
     #[must_use]
     pub(crate) fn set(&mut self, name: &Bytes, value: Bytes, capacity: usize) -> bool {
         if let Some(journal) = &mut self.journal {
-            journal.push((name.clone(), value.clone()));
+            journal.sets.push((name.clone(), value.clone()));
         }
         self.set_hashed(name, hash(name), value, capacity)
     }

@@ -218,6 +218,9 @@ impl Transaction {
     pub(super) fn capture(&mut self, captures: Captures, value: &Bytes) -> Option<Bytes> {
         let mut first = None;
         if !captures.is_empty() {
+            if let Some(journal) = &mut self.state.tx.journal {
+                journal.has_captures = true;
+            }
             for place in 0..CAPTURES {
                 let Some(captured) = captures.get(place as usize) else {
                     self.state.tx.remove_captures(place);

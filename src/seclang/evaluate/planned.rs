@@ -88,7 +88,7 @@ impl Transaction {
             let mut plan = Planned { book, sight: &mut sight, rule: planned };
             let matched = self.planned_rule(rule, stop.rule, &mut plan, collections);
             if let Some((bound, before)) = before {
-                self.after(before, matched, rule, bound, &sight);
+                self.after(before, matched, bound, &sight);
             }
             if matched {
                 at = stop.next as usize;

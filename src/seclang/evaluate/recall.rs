@@ -6,7 +6,7 @@ use crate::limits;
 use crate::ruleset::{Book, Bound, Rule};
 use crate::target::Selector;
 use crate::transaction::{Latest, LatestName, Recalled, Sight, Transaction};
-use crate::tx::CAPTURES;
+use crate::tx::{CAPTURES, Journal};
 use crate::value::hash;
 
 /// How things were before a rule ran that may be remembered.
@@ -54,13 +54,13 @@ impl Transaction {
     pub(super) fn before(&mut self, index: u32, rule: &Rule, bound: &Bound, book: &Book, sight: &mut Sight) -> Option<Before> {
         let wanted = sight.wants_recalled(self, book, bound.number) && !self.loses_targets(index) && self.sees_nothing_else(rule, bound);
         wanted.then(|| {
-            self.state.tx.journal = Some(Vec::new());
+            self.state.tx.journal = Some(Journal::default());
             Before { latest: self.state.matched.take(), errors: self.errors_total }
         })
     }
 
     /// Remembers what a rule has done that did not match.
-    pub(super) fn after(&mut self, before: Before, matched: bool, rule: &Rule, bound: &Bound, sight: &Sight) {
+    pub(super) fn after(&mut self, before: Before, matched: bool, bound: &Bound, sight: &Sight) {
         let journal = self.state.tx.journal.take().unwrap_or_default();
         let latest = self.state.matched.as_ref().map(|latest| match &latest.name {
             LatestName::Of(variable, name) => Some((*variable, Bytes::copy_from_slice(name), Bytes::copy_from_slice(&latest.value))),
@@ -75,12 +75,11 @@ impl Transaction {
         }
         let latest = latest.flatten();
         let copy = Bytes::copy_from_slice;
-        let has_captures = latest.is_some() && rule.links.iter().any(|link| link.capture);
         let captures = || (0..CAPTURES).map_while(|place| self.state.tx.at(place)).map(|value| Bytes::copy_from_slice(value)).collect();
         let known = Recalled {
             inputs: bound.inputs.iter().map(|place| self.state.tx.at(*place).map(|value| copy(value))).collect(),
-            sets: journal.iter().map(|(name, value)| (copy(name), hash(name), copy(value))).collect(),
-            captures: has_captures.then(captures),
+            sets: journal.sets.iter().map(|(name, value)| (copy(name), hash(name), copy(value))).collect(),
+            captures: journal.has_captures.then(captures),
             latest,
         };
         sight.remember(bound.number, known);

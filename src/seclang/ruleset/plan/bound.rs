@@ -3,7 +3,7 @@
 use crate::action::{Assignment, Effect, SetVariable};
 use crate::common_header::is_common_header;
 use crate::expand::{Macro, Template};
-use crate::operator::Need;
+use crate::operator::{Need, Operator};
 use crate::ruleset::{Check, Link, Rule};
 use crate::target::{Selector, Target};
 use crate::tx::{CAPTURES, Names};
@@ -50,7 +50,7 @@ impl Bound {
                 Way::Plain | Way::Single(_) => return None,
             }
             // The last link does nothing where the rule does not match.
-            (number == last || sets_of_captures_only(link, &bound.0, names)).then_some(())?;
+            (number == last || sets_of_captures_only(link, operator, &bound.0, names)).then_some(())?;
         }
         (!planned.asks_matched_vars).then(|| Bound { number: 0, inputs: bound.0.into(), patterns: bound.1.into() })
     }
@@ -66,8 +66,10 @@ fn is_known(column: &Column) -> bool {
     }
 }
 
-/// Whether all that a link does is to set variables of TX, which are no inputs, to texts made of captures.
-fn sets_of_captures_only(link: &Link, inputs: &[u32], names: &Names) -> bool {
+/// Whether all that a link does is to set variables of TX, by names and to texts that are made of its own captures, and which are no inputs.
+fn sets_of_captures_only(link: &Link, operator: &Operator, inputs: &[u32], names: &Names) -> bool {
+    // Others may match and leave the captures of earlier rules.
+    let captures = link.capture && matches!(operator, Operator::Rx(_));
     let is_capture = |one: &Macro| {
         let digit = |name: &str| matches!(name.as_bytes(), [b'0'..=b'9']);
         one.variable == Variable::Tx && one.name.as_deref().is_some_and(digit)
@@ -80,7 +82,7 @@ fn sets_of_captures_only(link: &Link, inputs: &[u32], names: &Names) -> bool {
     };
     link.effects.iter().all(|effect| match effect {
         Effect::SetVariable(SetVariable { collection: Variable::Tx, name, assignment: Assignment::Set(value), .. }) => {
-            link.capture && of_captures(name) && of_captures(value) && keeps_inputs(name)
+            captures && name.literal().is_none() && of_captures(name) && of_captures(value) && keeps_inputs(name)
         }
         _ => false,
     })
