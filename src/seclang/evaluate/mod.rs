@@ -68,6 +68,9 @@ impl Transaction {
     /// Runs phase 5, which decides nothing any more, and writes back the persistent collections.
     pub fn log(&mut self, collections: &mut dyn Collections) {
         self.run(Phase::Logging, collections);
+        if self.state.open.is_empty() {
+            return;
+        }
         let timeout = self.rules.settings().collection_timeout_seconds;
         let seconds = Bytes::from((self.now / 1_000_000).to_string());
         for (variable, mut record) in std::mem::take(&mut self.state.open) {

@@ -85,6 +85,8 @@ pub(crate) struct Book {
     bits: Vec<u32>,
     /// The mark of capitals, where a transformation has asked for it.
     pub(crate) capitals: Marks,
+    /// The marks that small letters have: a text without capitals any more may have others than before.
+    pub(crate) small: Marks,
 }
 
 /// A column, and what it has beside its source.

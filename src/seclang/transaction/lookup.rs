@@ -9,6 +9,7 @@ use crate::body::xml;
 use crate::expand::{Macro, Template};
 use crate::ruleset::List;
 use crate::target::{Selector, Target};
+use crate::tx::decimal;
 use crate::value::Entry;
 use crate::variable::Variable as V;
 use crate::verdict::Cause;
@@ -359,7 +360,7 @@ pub(crate) fn full_name(variable: V, name: &Bytes) -> Bytes {
 }
 
 fn number(number: usize) -> Bytes {
-    number.to_string().into()
+    decimal(number as i64)
 }
 
 fn flag(set: bool) -> Bytes {

@@ -7,6 +7,9 @@ use crate::body::url_encoded;
 use crate::value::Entry;
 use crate::verdict::Cause;
 
+/// Headers that there is room for at once.
+const HEADERS: usize = 16;
+
 impl Transaction {
     /// The request line as it arrived, and its three parts.
     pub fn request_line(&mut self, raw_line: &[u8], method: &[u8], uri: &[u8], protocol: &[u8]) {
@@ -61,6 +64,9 @@ impl Transaction {
                 self.request.processor = "MULTIPART";
             }
         }
+        if self.request.headers.is_empty() {
+            self.request.headers.reserve(HEADERS);
+        }
         self.request.headers.push(entry);
     }
 
@@ -73,6 +79,9 @@ impl Transaction {
     /// A header of the response, in the order they were sent.
     pub fn response_header(&mut self, name: &[u8], value: &[u8]) {
         let (name, value) = (self.state.arena.keep(name), self.state.arena.keep(value));
+        if self.response.headers.is_empty() {
+            self.response.headers.reserve(HEADERS);
+        }
         self.response.headers.push(Entry::new(name, value));
     }
 
@@ -82,10 +91,10 @@ impl Transaction {
             return false;
         }
         let content_type = first(&self.response.headers, b"content-type");
-        let kind = content_type.map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase());
+        let kind = content_type.map(|value| value.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii());
         let wanted = &self.rules.settings().response_mime_types;
         match kind {
-            Some(kind) => wanted.iter().any(|mime| mime.as_bytes() == kind),
+            Some(kind) => wanted.iter().any(|mime| mime.as_bytes().eq_ignore_ascii_case(kind)),
             None => wanted.iter().any(|mime| mime == "(null)"),
         }
     }

@@ -41,6 +41,8 @@ type Groups = [Option<Range<usize>>; GROUPS_MAX];
 #[derive(Debug)]
 pub struct Rx {
     engine: Engine,
+    /// A shorter value cannot match: bytes.
+    shortest: usize,
     translated: String,
 }
 
@@ -91,7 +93,11 @@ impl Rx {
                 .map(|regex| Engine::Backtracking(Box::new(regex)))
                 .map_err(|error| format!("the pattern, which has {feature}, does not compile: {error}"))?,
         };
-        Ok(Self { engine, translated: translated.pattern })
+        let shortest = match &engine {
+            Engine::Linear(_) => shortest(&translated.pattern),
+            Engine::Empty | Engine::Anything | Engine::Prefix(..) | Engine::Backtracking(_) => 0,
+        };
+        Ok(Self { engine, shortest, translated: translated.pattern })
     }
 
     /// The pattern as the engine reads it.
@@ -111,6 +117,9 @@ impl Rx {
 
     /// Looks for the pattern in a value; groups go to `captures`.
     pub fn matches(&self, value: &[u8], captures: Option<&mut Captures>) -> Matched {
+        if value.len() < self.shortest {
+            return Matched::No;
+        }
         let Some(captures) = captures else {
             return match &self.engine {
                 Engine::Empty => Matched::from(value.is_empty()),
@@ -202,6 +211,12 @@ impl Rx {
         }
         Ok(Some(groups))
     }
+}
+
+/// The least bytes that a pattern matches, as far as its parser knows.
+fn shortest(pattern: &str) -> usize {
+    let parsed = regex_syntax::ParserBuilder::new().unicode(false).utf8(false).dot_matches_new_line(true).build().parse(pattern);
+    parsed.ok().and_then(|pattern| pattern.properties().minimum_len()).unwrap_or(0)
 }
 
 /// The text of a pattern that says only how values begin, and whether letters count in any case.

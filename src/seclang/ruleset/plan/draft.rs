@@ -246,6 +246,8 @@ impl Draft {
             let marks = kinds.iter().enumerate().filter(|(_, kind)| kind.contains(byte)).map(|(index, _)| 1_u32 << index);
             marks.fold(0, |all, mark| all | mark)
         };
+        let small = (b'a'..=b'z').fold(0, |marks, letter| marks | caller(letter));
+        let small = Marks::from(small) << CALLER_SHIFT;
         let mut bits = self.bits;
         bits.dedup();
         let scanners =
@@ -285,6 +287,7 @@ impl Draft {
             scanners,
             bits,
             capitals,
+            small,
         }
     }
 }

@@ -296,3 +296,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn both_evaluators_agree_where_they_once_did_not() {
+    const FOUND: &[(&str, &str)] = &[
+        // What `t:lowercase` made is changed by a transformation that leaves capitals alone.
+        ("SecRule ARGS \"!@rx ^a\" \"id:1,phase:1,pass,t:lowercase,t:uppercase\"", "/?a=%41"),
+    ];
+    for (text, uri) in FOUND {
+        let files = MemoryFiles::new().with("rules.conf", *text);
+        let (set, _) = RuleSet::load(&files, &["rules.conf"]).expect("rules that load");
+        let request = Request { method: "GET".to_owned(), uri: (*uri).to_owned(), version: "HTTP/1.1".to_owned(), ..Request::default() };
+        assert_eq!(compare(&Arc::new(set), &request, Mode::Block), Ok(1), "{text}");
+    }
+}

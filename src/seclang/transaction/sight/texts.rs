@@ -131,7 +131,10 @@ impl Sight {
         }
         let place = Place::Made { start, end: bytes.len() };
         self.bytes = bytes;
-        let marks = marks & !book.capitals;
+        let marks = match book.scanner(self.tier) {
+            Some(scanner) if book.small != 0 => scanner.marks(self.bytes_at(tx, book, place)) | EVERY,
+            _ => marks & !book.capitals,
+        };
         let Some(from) = self.texts.get(text as usize) else { return text };
         let (common, mut own) = (from.common, from.words);
         let mut known = Known::default();
