@@ -2,6 +2,7 @@
 
 use portcullis::rehearse::backend;
 use serde_json::Value;
+use std::collections::hash_map::Entry::Vacant;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -120,16 +121,30 @@ impl ModSecurity {
     }
 
     fn one(&self, request: &[u8]) -> Verdict {
-        let mut stream = TcpStream::connect(self.address).expect("a connection");
+        let (mut stream, port) = self.connect();
         stream.set_read_timeout(Some(ANSWER_TIMEOUT)).expect("a timeout");
-        let port = stream.local_addr().expect("its address").port();
-        self.entries.by_port.lock().expect("the entries").insert(port, None);
         // Apache may refuse before it has read all.
         let _ = stream.write_all(request);
         let status = status(&mut stream);
         drop(stream);
         let entry = self.entries.wait(port, if status.is_some() { ENTRY_TIMEOUT } else { Duration::from_secs(1) });
         verdict(status, entry.as_ref())
+    }
+
+    /// A connection whose port no other request waits for: the system may give out a port anew while its last user still waits for an
+    /// entry that comes late or never.
+    fn connect(&self) -> (TcpStream, u16) {
+        let mut taken = Vec::new();
+        loop {
+            let stream = TcpStream::connect(self.address).expect("a connection");
+            let port = stream.local_addr().expect("its address").port();
+            if let Vacant(slot) = self.entries.by_port.lock().expect("the entries").entry(port) {
+                slot.insert(None);
+                return (stream, port);
+            }
+            // Held, so that the next one has another port.
+            taken.push(stream);
+        }
     }
 }
 
