@@ -44,10 +44,7 @@ impl Transaction {
             let ruled_out = in_block && place == block_end;
             let Some(stop) = program.stops.get(place).filter(|_| !ruled_out) else {
                 at = place;
-                if self.fuel == 0
-                    && let Some(rule) = rules.rules.get(stop.rule as usize)
-                    && !self.goes_on(rule)
-                {
+                if self.runs_dry(rules, stop.rule) {
                     break;
                 }
                 continue;
@@ -63,10 +60,7 @@ impl Transaction {
             }
             match if in_block { First::Open } else { self.ask(stop, book, &mut sight) } {
                 First::No => {
-                    if self.fuel == 0
-                        && let Some(rule) = rules.rules.get(stop.rule as usize)
-                        && !self.goes_on(rule)
-                    {
+                    if self.runs_dry(rules, stop.rule) {
                         break;
                     }
                     continue;
@@ -104,6 +98,11 @@ impl Transaction {
         } else {
             sight.spare();
         }
+    }
+
+    /// Whether the phase ends at a rule for want of fuel, which is recorded.
+    fn runs_dry(&mut self, rules: &RuleSet, index: u32) -> bool {
+        self.fuel == 0 && rules.rules.get(index as usize).is_some_and(|rule| !self.goes_on(rule))
     }
 
     /// Pays for what was scanned and transformed.
