@@ -30,6 +30,7 @@
 //! Modules stand by floor, the lowest first; each imports only from floors below its own, and a test says so.
 
 // S0: words
+mod bits; // Sets of small numbers.
 mod common_header; // Headers that browsers send alike.
 pub mod limits; // Every limit: name, unit, number, reason.
 pub mod source; // The trait that rule files come through.
@@ -40,6 +41,7 @@ pub mod variable; // The variables of the manual.
 pub mod collections; // Persistent collections: the trait, and one in memory.
 pub mod diagnostic; // Mistakes in rule text, with carets.
 pub mod geo; // The trait for a database of addresses and countries.
+mod latest; // The value that matched last.
 mod tx; // TX, its names numbered.
 pub mod value; // Values as ranges into buffers, tables of them.
 pub mod verdict; // Interventions, match records, engine errors.

@@ -14,8 +14,8 @@ use crate::tx::Names;
 use crate::verdict::Phase;
 
 pub(crate) use plan::{
-    AskedSet, Block, Book, Bound, Chained, Column, Columns, EVERY, Group, Head, List, Looked, NO_BLOCK, NO_COMMON, Plan, PlannedRule,
-    Program, Quick, SetTx, Single, Stop, TxChange, View, Way, book_of,
+    AskedSet, Book, Bound, Chained, Column, Columns, EVERY, Group, Head, Left, List, Looked, NO_COMMON, Plan, PlannedRule, Prelude,
+    Program, Questions, Quick, Route, Routes, SetTx, Single, Stop, TxChange, View, Way, book_of,
 };
 
 /// All rules and options of one load.

@@ -95,6 +95,15 @@ pub(crate) struct Journal {
     pub(crate) has_captures: bool,
 }
 
+/// What TX may begin with.
+#[derive(Debug)]
+pub(crate) struct Start {
+    places: Vec<u32>,
+    values: Arc<[Bytes]>,
+    odd: Vec<(u32, Bytes)>,
+    captured: u32,
+}
+
 /// The variables of one transaction's TX.
 #[derive(Debug, Default)]
 pub(crate) struct Tx {
@@ -102,6 +111,8 @@ pub(crate) struct Tx {
     /// For each place where in `values` its value is, from one; zero is none.
     places: Vec<u32>,
     values: Vec<Bytes>,
+    /// Values that were there from the start: places count them first.
+    first: Arc<[Bytes]>,
     /// Where in `values` there is nothing any more.
     free: Vec<u32>,
     /// Places whose names were spelled differently when they were set.
@@ -112,13 +123,46 @@ pub(crate) struct Tx {
     pub(crate) journal: Option<Journal>,
     filled: usize,
     others: Table,
+    /// Counts what is done to places.
+    changes: u32,
 }
 
 impl Tx {
     /// An empty one.
     pub(crate) fn new(names: Arc<Names>) -> Self {
         let places = vec![0; names.spelled.len()];
-        Tx { names, places, values: Vec::with_capacity(VALUES), ..Tx::default() }
+        Tx { names, places, ..Tx::default() }
+    }
+
+    /// Whether nothing has been set.
+    pub(crate) fn is_new(&self) -> bool {
+        self.len() == 0 && self.first.is_empty() && self.journal.is_none()
+    }
+
+    /// What an empty one may begin with, to be the same. None where there are variables that rules do not name.
+    pub(crate) fn start(&self) -> Option<Start> {
+        if !self.others.entries().is_empty() || self.journal.is_some() {
+            return None;
+        }
+        let mut values = Vec::with_capacity(self.filled);
+        let place = |place: u32| {
+            self.at(place).map_or(0, |value| {
+                values.push(value.clone());
+                values.len() as u32
+            })
+        };
+        let places = (0..self.places.len() as u32).map(place).collect();
+        Some(Start { places, values: values.into(), odd: self.odd.clone(), captured: self.captured })
+    }
+
+    /// Begins with some variables.
+    pub(crate) fn begin(&mut self, start: &Start) {
+        self.places.clone_from(&start.places);
+        self.odd.clone_from(&start.odd);
+        self.values.clear();
+        self.free.clear();
+        self.first = Arc::clone(&start.values);
+        (self.filled, self.captured) = (self.first.len(), start.captured);
     }
 
     /// The value of a name.
@@ -131,8 +175,16 @@ impl Tx {
 
     /// The value at a place.
     pub(crate) fn at(&self, place: u32) -> Option<&Bytes> {
-        let at = self.places.get(place as usize)?.checked_sub(1)?;
-        self.values.get(at as usize)
+        let at = self.places.get(place as usize)?.checked_sub(1)? as usize;
+        match at.checked_sub(self.first.len()) {
+            None => self.first.get(at),
+            Some(own) => self.values.get(own),
+        }
+    }
+
+    /// A number that is another one after any change of what is at a place.
+    pub(crate) fn changes(&self) -> u32 {
+        self.changes
     }
 
     /// Whether the name at a place was not spelled differently when it was set.
@@ -187,28 +239,36 @@ impl Tx {
     #[must_use]
     pub(crate) fn set_at(&mut self, place: u32, odd: Option<&Bytes>, value: Bytes, capacity: usize) -> bool {
         let Some(at) = self.places.get_mut(place as usize) else { return false };
+        self.changes = self.changes.wrapping_add(1);
         if place < CAPTURES {
             self.captured = self.captured.max(place + 1);
         }
-        if let Some(slot) = at.checked_sub(1).and_then(|at| self.values.get_mut(at as usize)) {
-            *slot = value;
-            return true;
-        }
-        if self.filled + self.others.len() >= capacity {
+        let first = self.first.len();
+        if let Some(own) = at.checked_sub(1) {
+            if let Some(slot) = (own as usize).checked_sub(first).and_then(|own| self.values.get_mut(own)) {
+                *slot = value;
+                return true;
+            }
+            // What is from the start stays where it is, and nobody looks there any more.
+        } else if self.filled + self.others.len() >= capacity {
             return false;
+        } else {
+            self.filled += 1;
+            self.odd.extend(odd.map(|name| (place, name.clone())));
         }
-        self.filled += 1;
-        self.odd.extend(odd.map(|name| (place, name.clone())));
         match self.free.pop() {
             Some(free) => {
                 *at = free + 1;
-                if let Some(slot) = self.values.get_mut(free as usize) {
+                if let Some(slot) = (free as usize).checked_sub(first).and_then(|own| self.values.get_mut(own)) {
                     *slot = value;
                 }
             }
             None => {
+                if self.values.capacity() == 0 {
+                    self.values.reserve(VALUES);
+                }
                 self.values.push(value);
-                *at = self.values.len() as u32;
+                *at = (first + self.values.len()) as u32;
             }
         }
         true
@@ -225,10 +285,11 @@ impl Tx {
     /// Removes what is at a place.
     pub(crate) fn remove_at(&mut self, place: u32) {
         let Some(at) = self.places.get_mut(place as usize).and_then(|at| std::mem::take(at).checked_sub(1)) else { return };
-        if let Some(slot) = self.values.get_mut(at as usize) {
+        self.changes = self.changes.wrapping_add(1);
+        if let Some(slot) = (at as usize).checked_sub(self.first.len()).and_then(|own| self.values.get_mut(own)) {
             *slot = Bytes::new();
+            self.free.push(at);
         }
-        self.free.push(at);
         self.filled -= 1;
         self.odd.retain(|(odd, _)| *odd != place);
     }
@@ -317,7 +378,8 @@ mod tests {
             let mut names = Names::new([&b"a"[..], b"B", b"ab", b"A", b"Cc"].into_iter());
             let (text, picks) = (Arc::from("b"), |name: &[u8]| name.contains(&b'b'));
             names.pattern(&text, picks);
-            let (mut tx, mut model) = (Tx::new(Arc::new(names)), BTreeMap::<Vec<u8>, (Vec<u8>, u8)>::new());
+            let names = Arc::new(names);
+            let (mut tx, mut model) = (Tx::new(Arc::clone(&names)), BTreeMap::<Vec<u8>, (Vec<u8>, u8)>::new());
             for (number, (name, action)) in steps.iter().enumerate() {
                 let (name, lower) = (Bytes::copy_from_slice(name.as_bytes()), name.as_bytes().to_ascii_lowercase());
                 if *action == 0 {
@@ -330,6 +392,11 @@ mod tests {
                     if room {
                         model.entry(lower).or_insert_with(|| (name.to_vec(), 0)).1 = number as u8;
                     }
+                }
+                // What it begins with instead is the same.
+                if number == steps.len() / 2 && let Some(start) = tx.start() {
+                    tx = Tx::new(Arc::clone(&names));
+                    tx.begin(&start);
                 }
                 for (lower, (spelled, value)) in &model {
                     let entry = tx.entry(lower).expect("it was set");

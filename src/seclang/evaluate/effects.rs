@@ -236,13 +236,7 @@ impl Transaction {
             Control::RequestBodyProcessor(processor) => self.request.processor = processor,
             Control::RequestBodyLimit(bytes) => self.request.body_limit = *bytes,
             Control::ResponseBodyLimit(bytes) => self.response.body_limit = *bytes,
-            Control::RemoveRules(selection) => {
-                for index in selection.rules.iter() {
-                    if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
-                        *word |= 1 << (index % 64);
-                    }
-                }
-            }
+            Control::RemoveRules(selection) => self.remove_rules(&selection.rules),
             Control::RemoveTargets(selection, targets) => {
                 self.lose_targets(&selection.rules, targets);
             }

@@ -8,10 +8,11 @@ use bytes::Bytes;
 
 use super::Run;
 use crate::collections::Collections;
+use crate::latest::{Latest, LatestName};
 use crate::limits;
 use crate::operator::{Captures, Matched, Need, Operator, Rx};
 use crate::ruleset::{Check, Link, Test};
-use crate::transaction::{Latest, LatestName, Transaction, full_name};
+use crate::transaction::{Transaction, full_name};
 use crate::transform::Transformation;
 use crate::tx::CAPTURES;
 use crate::value::Entry;

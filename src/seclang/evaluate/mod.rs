@@ -4,6 +4,7 @@
 mod effects;
 mod link;
 mod planned;
+mod prelude;
 mod recall;
 mod record;
 

@@ -4,12 +4,16 @@ use bytes::Bytes;
 
 use super::Run;
 use super::link::Answer;
+use crate::bits::Bits;
 use crate::collections::Collections;
+use crate::latest::{Latest, LatestName};
 use crate::limits;
 use crate::operator::{Matched, Need};
-use crate::ruleset::{Book, Check, Columns, Head, Link, Looked, NO_BLOCK, PlannedRule, Rule, RuleSet, Single, Stop, Test, Way, book_of};
+use crate::ruleset::{
+    Book, Check, Columns, Head, Link, Looked, PlannedRule, Program, Route, Routes, Rule, RuleSet, Single, Stop, Test, Way, book_of,
+};
 use crate::target::{Selector, Target};
-use crate::transaction::{Latest, LatestName, Sight, Sighted, Transaction};
+use crate::transaction::{Sight, Sighted, Transaction};
 use crate::tx::{by_lower_case, decimal};
 use crate::value::integer;
 use crate::variable::Variable;
@@ -23,80 +27,132 @@ impl Transaction {
         let mut sight = self.sight.take().unwrap_or_else(Sight::reused);
         sight.begin(book_of(phase), book, self.head);
         let mut hits = std::mem::take(&mut sight.hits);
-        let (mut at, mut next_hit, mut block_end) = (0, 0, 0);
-        while let Some(stop) = program.stops.get(at) {
-            if stop.block != NO_BLOCK
-                && let Some(block) = program.blocks.get(stop.block as usize)
-            {
-                sight.hits(self, book, program, block, &mut hits);
-                self.pay(&mut sight);
-                (next_hit, block_end) = (0, block.end as usize);
-            }
-            let mut place = at;
-            let in_block = at < block_end;
-            if in_block {
-                while hits.get(next_hit).is_some_and(|hit| (*hit as usize) < at) {
-                    next_hit += 1;
-                }
-                place = hits.get(next_hit).map_or(block_end, |hit| *hit as usize);
-            }
-            at = place + 1;
-            let ruled_out = in_block && place == block_end;
-            let Some(stop) = program.stops.get(place).filter(|_| !ruled_out) else {
-                at = place;
-                if self.runs_dry(rules, stop.rule) {
-                    break;
-                }
-                continue;
-            };
-            if self.is_removed(stop.rule) {
-                continue;
-            }
-            let bound = if stop.is_bound { rules.plan.rule(stop.rule).and_then(|planned| planned.bound.as_ref()) } else { None };
-            if let (Some(bound), Some(rule)) = (bound, rules.rules.get(stop.rule as usize))
-                && self.recalls(stop.rule, rule, bound, book, &mut sight)
-            {
-                continue;
-            }
-            match if in_block { First::Open } else { self.ask(stop, book, &mut sight) } {
-                First::No => {
-                    if self.runs_dry(rules, stop.rule) {
-                        break;
-                    }
-                    continue;
-                }
-                First::Jump => {
-                    at = stop.next as usize;
-                    continue;
-                }
-                First::Sets => {
-                    self.sets(rules, stop.rule, collections);
-                    at = stop.next as usize;
-                    continue;
-                }
-                First::Open => {}
-            }
-            let (Some(rule), Some(planned)) = (rules.rules.get(stop.rule as usize), rules.plan.rule(stop.rule)) else { continue };
-            self.state.current_rule = Some(stop.rule);
-            let before = bound.and_then(|bound| Some((bound, self.before(stop.rule, rule, bound, book, &mut sight)?)));
-            let mut plan = Planned { book, sight: &mut sight, rule: planned };
-            let matched = self.planned_rule(rule, stop.rule, &mut plan, collections);
-            if let Some((bound, before)) = before {
-                self.after(before, matched, bound, &sight);
-            }
-            if matched {
-                at = stop.next as usize;
-            }
-            if !self.goes_on(rule) {
-                break;
-            }
-        }
+        hits.reset(program.stops.len());
+        self.walk(&Walk { rules, book, program }, &mut sight, &mut hits, collections);
         sight.hits = hits;
         // Only the request's head goes on from phase to phase; else the next transaction can have the buffers.
         if phase == Phase::RequestHeaders {
             self.sight = Some(sight);
         } else {
             sight.spare();
+        }
+    }
+
+    fn walk(&mut self, walk: &Walk<'_>, sight: &mut Sight, hits: &mut Bits, collections: &mut dyn Collections) {
+        let Walk { rules, book, program } = *walk;
+        let (mut at, mut block_end) = (0, 0);
+        let (mut prelude, mut routes, mut route) = (program.prelude.as_ref(), program.routes.as_ref(), None);
+        while let Some(stop) = program.stops.get(at) {
+            if let Some(own) = prelude.take_if(|prelude| at >= prelude.start as usize).filter(|prelude| at == prelude.start as usize) {
+                at = self.prelude(walk, own, sight, collections);
+                continue;
+            }
+            if let Some(own) = routes.take_if(|routes| at >= routes.start as usize) {
+                route = self.route(own).filter(|route| route.route.passed.has(at));
+                if let Some(Followed { route, .. }) = &route {
+                    hits.copy(&route.single);
+                    sight.hits(self, book, program, &route.asked, hits);
+                    self.pay(sight);
+                    if self.runs_dry(rules, stop.rule) {
+                        break;
+                    }
+                }
+            }
+            let (mut place, mut is_listed) = (at, true);
+            if let Some(Followed { routes, route, .. }) = &route {
+                place = hits.next(at).unwrap_or(program.stops.len());
+                if route.gates.last(at, place).is_some() {
+                    self.passes(routes.place);
+                }
+            } else {
+                if let Some(block) = program.blocks.get(stop.block as usize) {
+                    sight.hits(self, book, program, &block.asked, hits);
+                    self.pay(sight);
+                    block_end = block.end as usize;
+                }
+                is_listed = at < block_end;
+                if is_listed {
+                    match hits.next(at).filter(|hit| *hit < block_end) {
+                        Some(hit) => place = hit,
+                        None if self.runs_dry(rules, stop.rule) => break,
+                        None => {
+                            at = block_end;
+                            continue;
+                        }
+                    }
+                }
+            }
+            let Some(stop) = program.stops.get(place) else { break };
+            at = place + 1;
+            match self.visit(walk, stop, is_listed, sight, collections) {
+                Visited::Passed => continue,
+                Visited::Over => break,
+                Visited::Left => {}
+                Visited::Matched => at = stop.next as usize,
+            }
+            // What the rule did may lead another way.
+            if route.as_mut().is_some_and(|own| !self.follows(own) || at < program.stops.len() && !own.route.passed.has(at)) {
+                route = None;
+            }
+        }
+    }
+
+    /// The way that the gates lead as things are. None where gates have to be asked each by itself.
+    fn route<'a>(&self, routes: &'a Routes) -> Option<Followed<'a>> {
+        let tx = &self.state.tx;
+        let route = routes.find(routes.answers(tx)).filter(|_| self.has_gates(routes) && tx.is_spelled_as_numbered(routes.place))?;
+        Some(Followed { routes, route, cuts: self.state.cuts, changes: tx.changes() })
+    }
+
+    /// Whether the gates lead the same way as when it was chosen.
+    fn follows(&self, own: &mut Followed<'_>) -> bool {
+        let tx = &self.state.tx;
+        let changes = std::mem::replace(&mut own.changes, tx.changes());
+        let cuts = std::mem::replace(&mut own.cuts, self.state.cuts);
+        let same = || own.routes.answers(tx) == own.route.answers && tx.is_spelled_as_numbered(own.routes.place);
+        (cuts == own.cuts || self.has_gates(own.routes)) && (changes == own.changes || same())
+    }
+
+    /// Whether all gates are there, and none lacks a target.
+    fn has_gates(&self, routes: &Routes) -> bool {
+        !routes.rules.meets(&self.state.removed) && !routes.rules.meets(&self.state.losing_targets)
+    }
+
+    /// One stop of the program. What many stops ask was asked before where it is listed.
+    fn visit(&mut self, walk: &Walk<'_>, stop: &Stop, is_listed: bool, sight: &mut Sight, collections: &mut dyn Collections) -> Visited {
+        let Walk { rules, book, .. } = *walk;
+        if self.is_removed(stop.rule) {
+            return Visited::Passed;
+        }
+        let bound = if stop.is_bound { rules.plan.rule(stop.rule).and_then(|planned| planned.bound.as_ref()) } else { None };
+        if let (Some(bound), Some(rule)) = (bound, rules.rules.get(stop.rule as usize))
+            && self.recalls(stop.rule, rule, bound, book, sight)
+        {
+            return Visited::Left;
+        }
+        let was_asked = is_listed && matches!(stop.head, Head::View(_, Some(_)));
+        match if was_asked { First::Open } else { self.ask(stop, book, sight) } {
+            First::No if self.runs_dry(rules, stop.rule) => return Visited::Over,
+            First::No => return Visited::Passed,
+            First::Jump => return Visited::Matched,
+            First::Sets => {
+                self.sets(rules, stop.rule, collections);
+                return Visited::Matched;
+            }
+            First::Open => {}
+        }
+        let (Some(rule), Some(planned)) = (rules.rules.get(stop.rule as usize), rules.plan.rule(stop.rule)) else { return Visited::Passed };
+        self.state.current_rule = Some(stop.rule);
+        let before = bound.and_then(|bound| Some((bound, self.before(stop.rule, rule, bound, book, sight)?)));
+        let mut plan = Planned { book, sight, rule: planned };
+        let matched = self.planned_rule(rule, stop.rule, &mut plan, collections);
+        if let Some((bound, before)) = before {
+            self.after(before, matched, bound, sight);
+        }
+        match matched {
+            _ if !self.goes_on(rule) => Visited::Over,
+            true => Visited::Matched,
+            false => Visited::Left,
         }
     }
 
@@ -114,7 +170,7 @@ impl Transaction {
     }
 
     /// The first question of a rule.
-    fn ask(&mut self, stop: &Stop, book: &Book, sight: &mut Sight) -> First {
+    pub(super) fn ask(&mut self, stop: &Stop, book: &Book, sight: &mut Sight) -> First {
         match &stop.head {
             Head::View(view, bit) => {
                 let answer = sight.may_match(self, book, *view, *bit);
@@ -128,12 +184,7 @@ impl Transaction {
                     if !is_short || !spelled || self.loses_targets(stop.rule) {
                         return First::Open;
                     }
-                    // Mostly the same variable as before, which is not copied anew.
-                    let is_known = matches!(&self.state.matched, Some(Latest { name: LatestName::Tx(known), value: before })
-                        if known == place && before.as_ptr() == value.as_ptr() && before.len() == value.len());
-                    if !is_known {
-                        self.state.matched = Some(Latest { name: LatestName::Tx(*place), value: value.clone() });
-                    }
+                    self.passes(*place);
                     if stop.quiet { First::Jump } else { First::Sets }
                 }
                 _ => First::No,
@@ -154,13 +205,24 @@ impl Transaction {
         }
     }
 
+    /// Something has matched a variable of TX, and that is all.
+    fn passes(&mut self, place: u32) {
+        let Some(value) = self.state.tx.at(place) else { return };
+        // Mostly the same variable as before, which is not copied anew.
+        let is_known = matches!(&self.state.matched, Some(Latest { name: LatestName::Tx(known), value: before })
+            if *known == place && before.as_ptr() == value.as_ptr() && before.len() == value.len());
+        if !is_known {
+            self.state.matched = Some(Latest { name: LatestName::Tx(place), value: value.clone() });
+        }
+    }
+
     /// Whether there is fuel for more than a text.
     fn has_fuel(&self, bytes: usize) -> bool {
         self.fuel > bytes as u64 + limits::FUEL_PER_RUN
     }
 
     /// A rule that has matched, and of which come variables of TX.
-    fn sets(&mut self, rules: &RuleSet, index: u32, collections: &mut dyn Collections) {
+    pub(super) fn sets(&mut self, rules: &RuleSet, index: u32, collections: &mut dyn Collections) {
         let (Some(rule), Some(planned)) = (rules.rules.get(index as usize), rules.plan.rule(index)) else { return };
         let Some(link) = rule.links.first() else { return };
         if link.test.is_some() {
@@ -396,6 +458,16 @@ impl Transaction {
     fn single(&mut self, run: &mut Run<'_>, place: &Place<'_>, single: &Single, collections: &mut dyn Collections) -> bool {
         let Place { link, test, .. } = *place;
         let Some(target) = link.targets.first() else { return false };
+        if single.only_digits && !target.counted {
+            let is_digits = |value: &Bytes| value.iter().all(u8::is_ascii_digit);
+            let can_do_without = match single.place {
+                Some(at) => self.state.tx.at(at).is_none_or(is_digits),
+                None => self.scalar(target.variable).as_ref().is_none_or(is_digits),
+            };
+            if !can_do_without {
+                return self.link(run, place.number, link, place.last, collections);
+            }
+        }
         let holds = |number: i64| single.compare.is_none_or(|compare| compare.holds(number));
         let mut name = LatestName::Given(single.name.clone());
         let value = if target.counted {
@@ -425,6 +497,9 @@ impl Transaction {
                 _ => return false,
             }
         };
+        if !link.transformations.iter().all(|_| self.burn(value.len())) {
+            return false;
+        }
         let captured = if single.compare.is_some() {
             if !self.burn(value.len()) {
                 return false;
@@ -460,6 +535,34 @@ impl Transaction {
     }
 }
 
+/// The rules of a phase, and how they are looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Walk<'a> {
+    pub(super) rules: &'a RuleSet,
+    pub(super) book: &'a Book,
+    pub(super) program: &'a Program,
+}
+
+/// A way that is followed, and how things were when it was chosen.
+struct Followed<'a> {
+    routes: &'a Routes,
+    route: &'a Route,
+    cuts: u32,
+    /// See [`crate::tx::Tx::changes`].
+    changes: u32,
+}
+
+/// What came of a stop.
+enum Visited {
+    /// Nothing that another rule could see.
+    Passed,
+    /// No match, but it was looked at.
+    Left,
+    Matched,
+    /// The phase ends.
+    Over,
+}
+
 /// What a rule needs of the plan.
 struct Planned<'a> {
     book: &'a Book,
@@ -468,7 +571,7 @@ struct Planned<'a> {
 }
 
 /// What the first question of a rule leads to.
-enum First {
+pub(super) enum First {
     /// To nothing: the rule does not match.
     No,
     /// The rule has matched, and nothing comes of it but a jump.

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
+use crate::latest::{Latest, LatestName};
 use crate::limits;
 use crate::ruleset::{Book, Bound, Rule};
 use crate::target::Selector;
-use crate::transaction::{Latest, LatestName, Recalled, Sight, Transaction};
+use crate::transaction::{Recalled, Sight, Transaction};
 use crate::tx::{CAPTURES, Journal};
 use crate::value::hash;
 

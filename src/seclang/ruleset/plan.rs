@@ -8,8 +8,10 @@
 mod bound;
 mod columns;
 mod draft;
+mod prelude;
 mod program;
 mod quick;
+mod routes;
 mod tiers;
 
 use std::collections::HashMap;
@@ -26,9 +28,11 @@ use crate::verdict::Phase;
 pub(crate) use bound::Bound;
 pub(crate) use columns::{Column, List};
 use draft::{Draft, Volatile};
+pub(crate) use prelude::{Left, Prelude};
 use program::program;
-pub(crate) use program::{AskedSet, Block, Head, NO_BLOCK, Program, Stop};
+pub(crate) use program::{AskedSet, Head, Program, Questions, Stop};
 pub(crate) use quick::{Compare, Quick, SetTx, TxChange};
+pub(crate) use routes::{Route, Routes};
 
 /// The mark that every text has, the empty one too: for transformations that may change anything.
 pub(crate) const EVERY: Marks = 1 << 127;
@@ -72,9 +76,9 @@ pub(crate) struct Book {
     /// Those of its headers, and how many views see any of them.
     pub(crate) common_mask: u64,
     pub(crate) common_views: u32,
-    /// How many lists of columns there are, and how many questions to them in blocks.
+    /// How many lists of columns there are, and how many questions to them.
     pub(crate) sets: u32,
-    pub(crate) asked_sets: u32,
+    pub(crate) questions: u32,
     /// How many rules are bound to the head.
     pub(crate) bound: u32,
     pub(crate) units: Vec<Unit>,
@@ -178,6 +182,8 @@ pub(crate) struct Single {
     pub(crate) is_numbered: bool,
     /// What the operator comes to, where it compares numbers.
     pub(crate) compare: Option<Compare>,
+    /// It has transformations, which leave digits as they are: a value of digits only can do without them.
+    pub(crate) only_digits: bool,
 }
 
 /// A link over columns.
@@ -257,6 +263,12 @@ impl Book {
     pub(crate) fn is_searched(&self, column: u32, tier: usize) -> bool {
         let bits = self.bits.get(tier).or(self.bits.last()).copied().unwrap_or(0);
         self.columns.get(column as usize).is_none_or(|column| column.asked < bits)
+    }
+
+    /// A number for one more question.
+    fn next_question(&mut self) -> u32 {
+        self.questions += 1;
+        self.questions - 1
     }
 
     /// The first tier whose scanner looks for an operator.

@@ -2,11 +2,12 @@
 
 use bytes::Bytes;
 
+use super::Transaction;
 use super::request::first;
 use super::time::moment;
-use super::{LatestName, Transaction};
 use crate::body::xml;
 use crate::expand::{Macro, Template};
+use crate::latest::LatestName;
 use crate::ruleset::List;
 use crate::target::{Selector, Target};
 use crate::tx::decimal;

@@ -18,6 +18,7 @@ use crate::action::{Allow, Switch};
 use crate::body::{multipart, xml};
 use crate::exclusion::Exclusion;
 use crate::geo::GeoDatabase;
+use crate::latest::Latest;
 use crate::limits;
 use crate::operator::{Captures, Rx};
 use crate::ruleset::RuleSet;
@@ -183,6 +184,8 @@ pub(crate) struct State {
     pub(crate) matched_vars: Vec<(Bytes, Bytes)>,
     /// One bit a rule: taken out by `ctl`.
     pub(crate) removed: Vec<u64>,
+    /// How often rules or targets were taken out.
+    pub(crate) cuts: u32,
     /// Targets that were taken out of rules, whose numbers are ascending.
     pub(crate) lost_targets: Vec<Lost>,
     /// One bit a rule: whether `lost_targets` has it.
@@ -207,25 +210,6 @@ pub(crate) struct State {
     pub(crate) captures: Captures,
     pub(crate) current_rule: Option<u32>,
     pub(crate) phase: Option<Phase>,
-}
-
-/// A value that matched.
-#[derive(Debug)]
-pub(crate) struct Latest {
-    pub(crate) name: LatestName,
-    pub(crate) value: Bytes,
-}
-
-/// The name of a value that matched.
-#[derive(Debug)]
-pub(crate) enum LatestName {
-    Given(Bytes),
-    /// A value of a variable, by its name inside the collection.
-    Of(Variable, Bytes),
-    /// A variable of TX as the rules spell it first, by its place.
-    Tx(u32),
-    /// What a rule's first link counts, by the rule.
-    Counted(u32),
 }
 
 /// A record of a persistent collection in use.
@@ -316,7 +300,13 @@ impl Transaction {
         if !exclusion.targets.is_empty() {
             return self.lose_targets(&Arc::from(exclusion.rules.as_slice()), &Arc::from(exclusion.targets.as_slice()));
         }
-        for index in &exclusion.rules {
+        self.remove_rules(&exclusion.rules);
+    }
+
+    /// Takes out rules.
+    pub(crate) fn remove_rules(&mut self, rules: &[u32]) {
+        self.state.cuts += 1;
+        for index in rules {
             if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
                 *word |= 1 << (index % 64);
             }
@@ -329,6 +319,7 @@ impl Transaction {
         if known || self.state.lost_targets.len() >= limits::COLLECTION_VARIABLES_MAX {
             return;
         }
+        self.state.cuts += 1;
         self.state.lost_targets.push((Arc::clone(rules), Arc::clone(targets)));
         let words = self.state.removed.len();
         self.state.losing_targets.resize(words, 0);

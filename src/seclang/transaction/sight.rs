@@ -14,6 +14,7 @@ pub(crate) use common::Recalled;
 use texts::{Step, Text};
 
 use super::Transaction;
+use crate::bits::Bits;
 use crate::limits;
 use crate::prefilter::Marks;
 use crate::ruleset::{Book, Column, Group, View};
@@ -54,8 +55,8 @@ pub(crate) struct Sight {
     items: usize,
     /// Columns that hold values of their own.
     picked: Vec<u32>,
-    /// Room for the stops of a block that may match.
-    pub(crate) hits: Vec<u32>,
+    /// Room for the stops that may match.
+    pub(crate) hits: Bits,
     /// Bytes that were scanned or transformed, to be paid for with fuel.
     pub(crate) work: usize,
 }
@@ -395,15 +396,19 @@ impl Sight {
     }
 
     /// Adds words to a sum of which `own` are the first: as long as there are no others, they are the sum.
+    #[inline]
     fn add_words(&mut self, from: u32, own: &mut u32, sum: &mut u32) {
         if *own == NONE {
             (*own, *sum) = (from, from);
         } else if from != *own && from != BLANK {
-            if own == sum {
-                *sum = self.copy_sum(*own);
-            }
-            self.add_sum(*sum, from);
+            *sum = self.add_more(from, *own, *sum);
         }
+    }
+
+    fn add_more(&mut self, from: u32, own: u32, sum: u32) -> u32 {
+        let sum = if own == sum { self.copy_sum(own) } else { sum };
+        self.add_sum(sum, from);
+        sum
     }
 
     /// Adds the units of a column that has values to the words of a view, of which `own` are the first. False where the plan has no room
@@ -448,10 +453,12 @@ impl Sight {
         start as u32
     }
 
+    /// Adds words to those of a sum.
     fn add_sum(&mut self, to: u32, from: u32) {
+        let (to, from) = (to as usize, from as usize);
         for word in 0..self.width {
-            let more = self.words.get(from as usize + word).copied().unwrap_or(0);
-            if let Some(sum) = self.words.get_mut(to as usize + word) {
+            let more = self.words.get(from + word).copied().unwrap_or(0);
+            if let Some(sum) = self.words.get_mut(to + word) {
                 *sum |= more;
             }
         }

@@ -68,7 +68,7 @@ impl Draft {
     pub(super) fn way(&mut self, link: &Link, volatile: &Volatile, phase: Phase, names: &Names) -> Way {
         let Some(test) = &link.test else { return Way::Plain };
         if let [target] = link.targets.as_slice()
-            && link.transformations.is_empty()
+            && link.transformations.iter().all(|transformation| leaves_digits(*transformation))
             && is_single(target, link)
         {
             let tx = match &target.selector {
@@ -77,7 +77,8 @@ impl Draft {
             };
             let is_numbered = tx.is_some_and(|(place, name)| names.name(place).is_some_and(|own| **own == **name));
             let name = if target.counted { target.counted_name() } else { target.full_name() };
-            return Way::Single(Single { name, place: tx.map(|(place, _)| place), is_numbered, compare: Compare::of(test) });
+            let only_digits = !link.transformations.is_empty();
+            return Way::Single(Single { name, place: tx.map(|(place, _)| place), is_numbered, compare: Compare::of(test), only_digits });
         }
         if link.targets.iter().any(|target| target.counted || !volatile.is_stable(target, phase)) {
             return if is_loose(link, test) { Way::Loose } else { Way::Plain };
@@ -280,7 +281,7 @@ impl Draft {
             common_mask,
             common_views,
             sets,
-            asked_sets: 0,
+            questions: 0,
             bound: 0,
             units: self.units,
             views,
@@ -305,6 +306,11 @@ fn is_loose(link: &Link, test: &Test) -> bool {
     let is_steady = |template: &Template| template.macros().all(of_tx);
     let one = matches!(link.targets.as_slice(), [target] if !target.counted);
     plain && one && link.transformations.is_empty() && !link.multi_match && !link.capture && test.argument.as_ref().is_none_or(is_steady)
+}
+
+/// Whether a value of digits only stays as it is.
+fn leaves_digits(transformation: Transformation) -> bool {
+    triggers(transformation).is_some_and(|bytes| (b'0'..=b'9').all(|digit| !bytes.contains(digit)))
 }
 
 /// Whether the link looks at one value that is quickly at hand: a count, a variable of TX by its name, or a scalar.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Book, Compare, PlannedRule, Quick, Single, Way};
+use super::{Book, Compare, EVERY, PlannedRule, Prelude, Quick, Routes, Single, Way};
 use crate::action::Disruptive;
 use crate::prefilter::Marks;
 use crate::ruleset::{Rule, Step};
@@ -20,6 +20,10 @@ pub(crate) struct Program {
     pub(crate) words: Vec<(u32, u64)>,
     /// Bits, by their number in the word, and the stops that ask for them.
     pub(crate) seekers: Vec<(u8, u32)>,
+    /// Rules that see nothing but TX, where there are some.
+    pub(crate) prelude: Option<Prelude>,
+    /// The ways that gates lead, where there are gates.
+    pub(crate) routes: Option<Routes>,
 }
 
 /// A rule as it stands in a phase.
@@ -42,7 +46,7 @@ pub(crate) struct Stop {
 }
 
 /// Where no block begins.
-pub(crate) const NO_BLOCK: u32 = u32::MAX;
+const NO_BLOCK: u32 = u32::MAX;
 
 /// What is asked of a view: bits of one word.
 #[derive(Debug)]
@@ -50,6 +54,9 @@ pub(crate) struct Asked {
     pub(crate) bits: u64,
     pub(crate) view: u32,
     pub(crate) word: u32,
+    /// See [`AskedSet::number`] and [`AskedSet::reach`].
+    pub(crate) number: u32,
+    pub(crate) reach: Marks,
     /// Those of the program's `seekers` that ask for them.
     pub(crate) seekers: (u32, u32),
 }
@@ -63,7 +70,7 @@ pub(crate) struct AskedSet {
     pub(crate) mask: u64,
     pub(crate) has_more: bool,
     pub(crate) set: u32,
-    /// Its own number in its book.
+    /// Its own number among all questions of its book.
     pub(crate) number: u32,
     /// The most columns that any of the views lists.
     pub(crate) columns: u32,
@@ -78,9 +85,15 @@ pub(crate) struct AskedSet {
 pub(crate) struct Block {
     /// The first stop behind it.
     pub(crate) end: u32,
-    /// The highest bit that is asked in it.
+    pub(crate) asked: Questions,
+}
+
+/// What many stops ask of views.
+#[derive(Debug)]
+pub(crate) struct Questions {
+    /// The highest bit that is asked for.
     pub(crate) top: u32,
-    /// What is asked of its views: a part of the program's `sets`.
+    /// A part of the program's `sets`.
     pub(crate) sets: (u32, u32),
 }
 
@@ -137,7 +150,19 @@ pub(super) fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule], b
     stops.reverse();
     let mut program = Program { stops, ..Program::default() };
     program.find_blocks(book);
+    program.find_prelude(rules.len());
+    program.find_routes(rules.len(), book);
     program
+}
+
+impl Stop {
+    /// The place in TX and the comparison of a rule that does nothing but skip others.
+    pub(super) fn gate(&self) -> Option<(u32, Compare)> {
+        match self.head {
+            Head::Tx(place, compare) if self.quiet => Some((place, compare)),
+            _ => None,
+        }
+    }
 }
 
 impl Program {
@@ -150,42 +175,53 @@ impl Program {
     fn find_blocks(&mut self, book: &mut Book) {
         let mut start = 0;
         while start < self.stops.len() {
-            let mut asked = BTreeMap::<u32, BTreeMap<(u32, u32), Vec<(u8, u32)>>>::new();
-            let (mut end, mut top) = (start, 0);
-            while let Some(Stop { head: Head::View(view, Some(bit)), .. }) = self.stops.get(end) {
-                let set = book.views.get(*view as usize).map_or(0, |view| view.set);
-                asked.entry(set).or_default().entry((*view, bit / 64)).or_default().push(((bit % 64) as u8, end as u32));
-                top = top.max(*bit);
-                end += 1;
-            }
-            if let (true, Some(first)) = (end > start, self.stops.get_mut(start)) {
-                first.block = self.blocks.len() as u32;
-                let first = self.sets.len() as u32;
-                asked.into_values().for_each(|asked| self.push_set(asked, book));
-                self.blocks.push(Block { end: end as u32, top, sets: (first, self.sets.len() as u32) });
+            let is_asked = |stop: &&Stop| matches!(stop.head, Head::View(_, Some(_)));
+            let end = start + self.stops.iter().skip(start).take_while(is_asked).count();
+            if end > start {
+                let asked = self.questions(&(start..end).collect::<Vec<_>>(), book);
+                if let Some(first) = self.stops.get_mut(start) {
+                    first.block = self.blocks.len() as u32;
+                }
+                self.blocks.push(Block { end: end as u32, asked });
             }
             start = end.max(start + 1);
         }
     }
 
+    /// What some of the stops ask of views.
+    pub(super) fn questions(&mut self, stops: &[usize], book: &mut Book) -> Questions {
+        let mut asked = BTreeMap::<u32, BTreeMap<(u32, u32), Vec<(u8, u32)>>>::new();
+        let mut top = 0;
+        for at in stops {
+            let Some(Stop { head: Head::View(view, Some(bit)), .. }) = self.stops.get(*at) else { continue };
+            let set = book.views.get(*view as usize).map_or(0, |view| view.set);
+            asked.entry(set).or_default().entry((*view, bit / 64)).or_default().push(((bit % 64) as u8, *at as u32));
+            top = top.max(*bit);
+        }
+        let first = self.sets.len() as u32;
+        asked.into_values().for_each(|asked| self.push_set(asked, book));
+        Questions { top, sets: (first, self.sets.len() as u32) }
+    }
+
     fn push_set(&mut self, asked: BTreeMap<(u32, u32), Vec<(u8, u32)>>, book: &mut Book) {
         let mut words = BTreeMap::<u32, u64>::new();
-        let number = book.asked_sets;
-        book.asked_sets += 1;
+        let number = book.next_question();
         let starts = (self.words.len() as u32, self.asked.len() as u32);
         let mut set =
             AskedSet { reach: 0, mask: 0, has_more: true, set: 0, number, columns: 0, words: (starts.0, 0), asked: (starts.1, 0) };
         for ((view, word), seekers) in asked {
+            let mut reach = EVERY;
             if let Some(planned) = book.views.get(view as usize) {
                 (set.mask, set.has_more, set.set) = (planned.mask, planned.has_more, planned.set);
-                set.reach |= planned.reach;
+                reach = planned.reach;
                 set.columns = set.columns.max(planned.columns.len() as u32);
             }
+            set.reach |= reach;
             let bits = seekers.iter().fold(0, |bits, (bit, _)| bits | 1 << bit);
             *words.entry(word).or_default() |= bits;
             let first = self.seekers.len() as u32;
             self.seekers.extend(seekers);
-            self.asked.push(Asked { bits, view, word, seekers: (first, self.seekers.len() as u32) });
+            self.asked.push(Asked { bits, view, word, number: book.next_question(), reach, seekers: (first, self.seekers.len() as u32) });
         }
         self.words.extend(words);
         (set.words.1, set.asked.1) = (self.words.len() as u32, self.asked.len() as u32);
@@ -197,9 +233,12 @@ fn head(rule: &Rule, plan: &PlannedRule) -> Head {
     let (Some(link), Some(planned)) = (rule.links.first(), plan.links.first()) else { return Head::Other };
     match &planned.way {
         Way::Columns(columns) => Head::View(columns.view, columns.bit),
-        Way::Single(Single { place: Some(place), compare: Some(compare), .. }) => {
-            let counted = link.targets.first().is_some_and(|target| target.counted);
-            if counted { Head::TxCount(*place, *compare) } else { Head::Tx(*place, *compare) }
+        Way::Single(Single { place: Some(place), compare: Some(compare), only_digits, .. }) => {
+            match link.targets.first().is_some_and(|target| target.counted) {
+                true => Head::TxCount(*place, *compare),
+                false if *only_digits => Head::Other,
+                false => Head::Tx(*place, *compare),
+            }
         }
         _ if link.test.is_none() && sets_only(rule, plan) => Head::Always,
         _ => Head::Other,

@@ -78,6 +78,11 @@ impl Compare {
         Some(Compare { by, with: integer(with), negated: test.negated })
     }
 
+    /// What it is compared with.
+    pub(super) fn with(&self) -> i64 {
+        self.with
+    }
+
     /// Whether the rule's test is passed.
     pub(crate) fn holds(&self, number: i64) -> bool {
         let holds = match self.by {

@@ -7,6 +7,7 @@ use std::path::Path;
 /// Floor of each module. `lib` is the top, and names them all.
 const FLOORS: &[(&str, u32)] = &[
     ("span", 0),
+    ("bits", 0),
     ("common_header", 0),
     ("limits", 0),
     ("variable", 0),
@@ -16,6 +17,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("value", 10),
     ("verdict", 10),
     ("collections", 11),
+    ("latest", 11),
     ("tx", 11),
     ("transform", 20),
     ("expand", 20),

@@ -3,6 +3,7 @@
 mod arbitrary;
 mod corpus;
 mod heads;
+mod levels;
 mod rules;
 mod same;
 mod traffic;

@@ -129,9 +129,6 @@ impl Sight {
         if self.sides[side].units.get(unit as usize).is_some_and(|seen| seen.since >= since) {
             return true;
         }
-        if self.is_full() {
-            return false;
-        }
         let Some(own) = self.sides[side].units.get_mut(unit as usize) else { return false };
         let mut seen = Seen { changed: std::mem::take(&mut own.changed), since: self.now, words: 0, marks: 0 };
         seen.changed.clear();
@@ -145,22 +142,29 @@ impl Sight {
                 if !self.look(tx, book, side, step.parent) {
                     return false;
                 }
-                self.chained(tx, book, (side, planned.column), step, &mut seen);
+                if !self.chained(tx, book, (side, planned.column), step, &mut seen) {
+                    return false;
+                }
             }
         }
         if let Some(slot) = self.sides[side].units.get_mut(unit as usize) {
             *slot = seen;
         }
-        !self.is_full()
+        true
     }
 
-    /// One transformation more: those texts that it may change are transformed and scanned.
-    fn chained(&mut self, tx: &Transaction, book: &Book, (side, column): (usize, u32), step: &Chained, seen: &mut Seen) {
-        let Some(parent) = self.sides[side].units.get(step.parent as usize) else { return };
+    /// One transformation more: those texts that it may change are transformed and scanned. False where the plan has no room left for it.
+    fn chained(&mut self, tx: &Transaction, book: &Book, (side, column): (usize, u32), step: &Chained, seen: &mut Seen) -> bool {
+        let Some(parent) = self.sides[side].units.get(step.parent as usize) else { return false };
         (seen.words, seen.marks) = (parent.words, parent.marks);
         if parent.marks & step.triggers == 0 {
-            seen.changed.extend_from_slice(&parent.changed);
-            return;
+            if !parent.changed.is_empty() {
+                seen.changed.extend_from_slice(&parent.changed);
+            }
+            return true;
+        }
+        if self.is_full() {
+            return false;
         }
         let mut todo = std::mem::take(&mut self.todo);
         todo.clear();
@@ -202,5 +206,6 @@ impl Sight {
             seen.words = own_words;
         }
         self.todo = todo;
+        !self.is_full()
     }
 }

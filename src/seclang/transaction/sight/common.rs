@@ -71,7 +71,7 @@ pub(crate) struct Head {
     learned: Vec<AtomicU64>,
     /// The words of these views.
     words: Vec<AtomicU64>,
-    /// One bit for each set of questions in blocks: whether no common value answers any of them.
+    /// One bit for each question, and for each set of them: whether no common value answers any.
     clear: Vec<AtomicU64>,
     /// For each rule that sees nothing but the head what it leaves behind where it does not match.
     rules: Vec<OnceLock<Recalled>>,
@@ -164,7 +164,7 @@ impl Heads {
         }
         let zeros = |count: usize| (0..count).map(|_| AtomicU64::new(0)).collect();
         let views = book.common_views as usize;
-        let (learned, words, clear) = (zeros(views.div_ceil(64)), zeros(views * width), zeros(book.asked_sets.div_ceil(64) as usize));
+        let (learned, words, clear) = (zeros(views.div_ceil(64)), zeros(views * width), zeros(book.questions.div_ceil(64) as usize));
         let rules = (0..book.bound).map(|_| OnceLock::new()).collect();
         let head = Arc::new(Head { scanner, key: key.to_vec(), learned, words, clear, rules });
         let oldest = row.iter_mut().min_by_key(|place| place.as_ref().map_or(0, |known| known.used))?;
