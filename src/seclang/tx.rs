@@ -99,6 +99,8 @@ pub(crate) struct Journal {
 #[derive(Debug)]
 pub(crate) struct Start {
     places: Vec<u32>,
+    /// The places of the values, in the same order.
+    filled: Box<[u32]>,
     values: Arc<[Bytes]>,
     odd: Vec<(u32, Bytes)>,
     captured: u32,
@@ -134,9 +136,14 @@ impl Tx {
         Tx { names, places, ..Tx::default() }
     }
 
-    /// Whether nothing has been set.
-    pub(crate) fn is_new(&self) -> bool {
-        self.len() == 0 && self.first.is_empty() && self.journal.is_none()
+    /// Whether it holds what it would hold if it had begun so.
+    pub(crate) fn is(&self, start: &Start) -> bool {
+        self.filled == start.values.len()
+            && self.others.entries().is_empty()
+            && self.captured == start.captured
+            && self.journal.is_none()
+            && self.odd == start.odd
+            && start.filled.iter().zip(start.values.iter()).all(|(place, value)| self.at(*place) == Some(value))
     }
 
     /// What an empty one may begin with, to be the same. None where there are variables that rules do not name.
@@ -151,8 +158,9 @@ impl Tx {
                 values.len() as u32
             })
         };
-        let places = (0..self.places.len() as u32).map(place).collect();
-        Some(Start { places, values: values.into(), odd: self.odd.clone(), captured: self.captured })
+        let places: Vec<u32> = (0..self.places.len() as u32).map(place).collect();
+        let filled = (0..).zip(&places).filter(|(_, at)| **at != 0).map(|(place, _)| place).collect();
+        Some(Start { places, filled, values: values.into(), odd: self.odd.clone(), captured: self.captured })
     }
 
     /// Begins with some variables.
@@ -396,7 +404,9 @@ mod tests {
                 // What it begins with instead is the same.
                 if number == steps.len() / 2 && let Some(start) = tx.start() {
                     tx = Tx::new(Arc::clone(&names));
+                    assert!(!tx.is(&start) || model.is_empty());
                     tx.begin(&start);
+                    assert!(tx.is(&start));
                 }
                 for (lower, (spelled, value)) in &model {
                     let entry = tx.entry(lower).expect("it was set");

@@ -42,9 +42,13 @@ impl Transaction {
         let Walk { rules, book, program } = *walk;
         let (mut at, mut block_end) = (0, 0);
         let (mut prelude, mut routes, mut route) = (program.prelude.as_ref(), program.routes.as_ref(), None);
+        let began = self.state.tx.changes();
         while let Some(stop) = program.stops.get(at) {
             if let Some(own) = prelude.take_if(|prelude| at >= prelude.start as usize).filter(|prelude| at == prelude.start as usize) {
-                at = self.prelude(walk, own, sight, collections);
+                // What rules have written may be of the request, which nobody remembers.
+                if self.state.tx.changes() == began {
+                    at = self.prelude(walk, own, sight, collections);
+                }
                 continue;
             }
             if let Some(own) = routes.take_if(|routes| at >= routes.start as usize) {

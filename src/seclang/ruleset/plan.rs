@@ -233,7 +233,8 @@ impl Plan {
             plan.bound = Bound::of(rule, plan, request, &names).map(|bound| Bound { number: request.bound, ..bound });
             request.bound += u32::from(plan.bound.is_some());
         }
-        let programs = Phase::ALL.map(|phase| program(&phases[phase.index()], rules, &planned, &mut books[book_of(phase)]));
+        let mut programs = Phase::ALL.map(|phase| program(&phases[phase.index()], rules, &planned, &mut books[book_of(phase)]));
+        programs[Phase::RequestHeaders.index()].find_prelude(rules.len());
         Plan { books, rules: planned, programs, names }
     }
 

@@ -20,7 +20,7 @@ pub(crate) struct Program {
     pub(crate) words: Vec<(u32, u64)>,
     /// Bits, by their number in the word, and the stops that ask for them.
     pub(crate) seekers: Vec<(u8, u32)>,
-    /// Rules that see nothing but TX, where there are some.
+    /// Rules that see nothing but TX, where the first phase has some.
     pub(crate) prelude: Option<Prelude>,
     /// The ways that gates lead, where there are gates.
     pub(crate) routes: Option<Routes>,
@@ -150,7 +150,6 @@ pub(super) fn program(steps: &[Step], rules: &[Rule], planned: &[PlannedRule], b
     stops.reverse();
     let mut program = Program { stops, ..Program::default() };
     program.find_blocks(book);
-    program.find_prelude(rules.len());
     program.find_routes(rules.len(), book);
     program
 }

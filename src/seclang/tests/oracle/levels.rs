@@ -8,7 +8,7 @@ use seclang::source::MemoryFiles;
 use seclang::{Mode, RuleSet};
 
 use crate::corpus::Request;
-use crate::same::compare;
+use crate::same::compare_with;
 
 /// Rules that see nothing but TX, and leave variables in it.
 const SETTING: &[&str] = &[
@@ -82,20 +82,27 @@ fn request() -> impl Strategy<Value = Request> {
     })
 }
 
+/// What a site may set before the first rule.
+fn variables() -> impl Strategy<Value = Vec<(&'static str, &'static str)>> {
+    let one =
+        (prop::sample::select(vec!["level", "Level", "other", "a", "b", "1", "x"]), prop::sample::select(vec!["0", "1", "2", "3", ""]));
+    prop::collection::vec(one, 0..3)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
-    fn both_evaluators_agree_wherever_gates_lead(text in rules(), requests in prop::collection::vec(request(), 1..5), block in any::<bool>()) {
+    fn both_evaluators_agree_wherever_gates_lead(text in rules(), requests in prop::collection::vec((request(), variables()), 1..5), block in any::<bool>()) {
         let files = MemoryFiles::new().with("rules.conf", text.as_str());
         let set = match RuleSet::load(&files, &["rules.conf"]) {
             Ok((set, _)) => Arc::new(set),
             Err(diagnostics) => panic!("{text}\n{}", diagnostics.iter().map(|one| format!("{one}\n")).collect::<String>()),
         };
-        for request in &requests {
+        for (request, variables) in &requests {
             let mode = if block { Mode::Block } else { Mode::Detect };
-            if let Err(difference) = compare(&set, request, mode) {
-                prop_assert!(false, "{text}\n{request:?}\n{difference}");
+            if let Err(difference) = compare_with(&set, request, mode, variables) {
+                prop_assert!(false, "{text}\n{request:?} {variables:?}\n{difference}");
             }
         }
     }

@@ -8,10 +8,13 @@ use seclang::{Evaluator, MemoryCollections, Mode, Options, RuleSet, Transaction}
 use crate::corpus::Request;
 
 /// All phases of a request, answered with a page that holds what the request did.
-pub(crate) fn run(rules: &Arc<RuleSet>, request: &Request, mode: Mode, evaluator: Evaluator) -> Transaction {
+pub(crate) fn run(rules: &Arc<RuleSet>, request: &Request, mode: Mode, evaluator: Evaluator, variables: &[(&str, &str)]) -> Transaction {
     let mut collections = MemoryCollections::with_capacity(16);
     let options = Options { mode: Some(mode), unique_id: "0a1b2c".to_owned(), now: 1_718_901_234_000_000, evaluator, ..Options::default() };
     let mut tx = Transaction::new(Arc::clone(rules), options);
+    for (name, value) in variables {
+        assert!(tx.set_tx_variable(name, value), "there is room for {name}");
+    }
     tx.connection([192, 0, 2, 1].into(), 50_000, [192, 0, 2, 80].into(), 443);
     let line = format!("{} {} {}", request.method, request.uri, request.version);
     tx.request_line(line.as_bytes(), request.method.as_bytes(), request.uri.as_bytes(), request.version.as_bytes());
@@ -54,10 +57,15 @@ pub(crate) fn seen(tx: &Transaction) -> String {
 /// Fails where the evaluators differ; says how many rules matched. The plan runs three times, since a thread remembers what it has seen once
 /// of common values, and twice of whole heads: the first time it learns, then it uses what it has learned.
 pub(crate) fn compare(rules: &Arc<RuleSet>, request: &Request, mode: Mode) -> Result<u64, String> {
-    let plain = run(rules, request, mode, Evaluator::Plain);
+    compare_with(rules, request, mode, &[])
+}
+
+/// The same where TX has variables from the start.
+pub(crate) fn compare_with(rules: &Arc<RuleSet>, request: &Request, mode: Mode, variables: &[(&str, &str)]) -> Result<u64, String> {
+    let plain = run(rules, request, mode, Evaluator::Plain, variables);
     let expected = seen(&plain);
     for time in 1..=3 {
-        let found = seen(&run(rules, request, mode, Evaluator::Plan));
+        let found = seen(&run(rules, request, mode, Evaluator::Plan, variables));
         if expected != found {
             let differs = expected.lines().zip(found.lines()).find(|(a, b)| a != b);
             let (a, b) = differs.unwrap_or((expected.lines().last().unwrap_or_default(), found.lines().last().unwrap_or_default()));
