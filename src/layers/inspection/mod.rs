@@ -248,6 +248,8 @@ impl Inspection {
         }
         let head = response::Head::of(&response, &watched, plan.response_limit);
         response.body = response::pass(&plan, &watched, &self.tools.budget, response.body, head).await?;
+        // As for requests: where many answers are, they go to their clients together.
+        tokio::task::yield_now().await;
         Ok(response)
     }
 
