@@ -7,6 +7,7 @@ mod planned;
 mod prelude;
 mod recall;
 mod record;
+mod walk;
 
 use std::sync::Arc;
 

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::planned::{First, Walk};
+use super::walk::{First, Walk};
 use crate::collections::Collections;
 use crate::limits;
 use crate::ruleset::{Left, Prelude};
