@@ -33,6 +33,11 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
+    /// One with room for so many bytes of short texts.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Arena { free: BytesMut::with_capacity(bytes) }
+    }
+
     /// A copy of a text. What keeps it longer than the transaction has to copy it again, to let go of the piece.
     pub(crate) fn keep(&mut self, text: &[u8]) -> Bytes {
         if text.is_empty() || text.len() > ARENA_TEXT_BYTES_MAX {

@@ -8,7 +8,7 @@ use crate::ruleset::{Book, Bound, Rule};
 use crate::target::Selector;
 use crate::transaction::{Recalled, Sight, Transaction};
 use crate::tx::{CAPTURES, Journal};
-use crate::value::hash;
+use crate::value::{Arena, hash};
 
 /// How things were before a rule ran that may be remembered.
 pub(super) struct Before {
@@ -75,11 +75,14 @@ impl Transaction {
             return;
         }
         let latest = latest.flatten();
-        let copy = Bytes::copy_from_slice;
-        let captures = || (0..CAPTURES).map_while(|place| self.state.tx.at(place)).map(|value| Bytes::copy_from_slice(value)).collect();
+        // One after the other in memory, since they will be looked at together.
+        let mut arena = Arena::with_room(journal.sets.iter().map(|(name, value)| name.len() + value.len()).sum());
+        let sets = journal.sets.iter().map(|(name, value)| (arena.keep(name), hash(name), arena.keep(value))).collect();
+        let copy = |value: &Bytes| Bytes::copy_from_slice(value);
+        let captures = || (0..CAPTURES).map_while(|place| self.state.tx.at(place)).map(copy).collect();
         let known = Recalled {
-            inputs: bound.inputs.iter().map(|place| self.state.tx.at(*place).map(|value| copy(value))).collect(),
-            sets: journal.sets.iter().map(|(name, value)| (copy(name), hash(name), copy(value))).collect(),
+            inputs: bound.inputs.iter().map(|place| self.state.tx.at(*place).map(copy)).collect(),
+            sets,
             captures: journal.has_captures.then(captures),
             latest,
         };
