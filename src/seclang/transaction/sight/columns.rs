@@ -125,7 +125,8 @@ impl Sight {
     /// Looks at a unit whose chain may change something. False where the plan has no room left for it.
     pub(super) fn look(&mut self, tx: &Transaction, book: &Book, side: usize, unit: u32) -> bool {
         let Some(planned) = book.units.get(unit as usize) else { return false };
-        let since = self.sides[side].columns.get(planned.column as usize).map_or(u64::MAX, |filled| filled.since);
+        let (since, marks) =
+            self.sides[side].columns.get(planned.column as usize).map_or((u64::MAX, EVERY), |filled| (filled.since, filled.marks));
         if self.sides[side].units.get(unit as usize).is_some_and(|seen| seen.since >= since) {
             return true;
         }
@@ -139,10 +140,13 @@ impl Sight {
                 }
             }
             Some(step) => {
-                if !self.look(tx, book, side, step.parent) {
+                // As far as the chain changes nothing, it is the column itself.
+                let changes = book.units.get(step.parent as usize).is_some_and(|parent| marks & parent.reach != 0);
+                if changes && !self.look(tx, book, side, step.parent) {
                     return false;
                 }
-                if !self.chained(tx, book, (side, planned.column), step, &mut seen) {
+                let parent = changes.then_some(step.parent);
+                if !self.chained(tx, book, (side, planned.column, parent), step, &mut seen) {
                     return false;
                 }
             }
@@ -154,12 +158,23 @@ impl Sight {
     }
 
     /// One transformation more: those texts that it may change are transformed and scanned. False where the plan has no room left for it.
-    fn chained(&mut self, tx: &Transaction, book: &Book, (side, column): (usize, u32), step: &Chained, seen: &mut Seen) -> bool {
-        let Some(parent) = self.sides[side].units.get(step.parent as usize) else { return false };
-        (seen.words, seen.marks) = (parent.words, parent.marks);
-        if parent.marks & step.triggers == 0 {
-            if !parent.changed.is_empty() {
-                seen.changed.extend_from_slice(&parent.changed);
+    /// Without a parent it begins with the column.
+    fn chained(
+        &mut self,
+        tx: &Transaction,
+        book: &Book,
+        (side, column, parent): (usize, u32, Option<u32>),
+        step: &Chained,
+        seen: &mut Seen,
+    ) -> bool {
+        let own = &self.sides[side];
+        let parent = parent.and_then(|parent| own.units.get(parent as usize));
+        let Some(filled) = own.columns.get(column as usize) else { return false };
+        (seen.words, seen.marks) = parent.map_or((filled.words, filled.marks), |parent| (parent.words, parent.marks));
+        let mut before = parent.map_or(&[][..], |parent| parent.changed.as_slice());
+        if seen.marks & step.triggers == 0 {
+            if !before.is_empty() {
+                seen.changed.extend_from_slice(before);
             }
             return true;
         }
@@ -168,9 +183,7 @@ impl Sight {
         }
         let mut todo = std::mem::take(&mut self.todo);
         todo.clear();
-        let items = self.sides[side].columns.get(column as usize).map_or(&[][..], |filled| &filled.items);
-        let mut before = parent.changed.as_slice();
-        for (at, item) in (0_u32..).zip(items) {
+        for (at, item) in (0_u32..).zip(&filled.items) {
             match before.split_first() {
                 Some((changed, rest)) if changed.0 == at => {
                     before = rest;
@@ -180,7 +193,7 @@ impl Sight {
                 _ => {}
             }
         }
-        let is_only = items.len() == 1;
+        let is_only = filled.items.len() == 1;
         let mut own_words = NONE;
         for (at, text) in &todo {
             let marks = self.texts.get(*text as usize).map_or(0, |text| text.marks);
