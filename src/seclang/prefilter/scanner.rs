@@ -97,7 +97,9 @@ impl Scanner {
         let mut chosen: Vec<(usize, Clause)> = Vec::new();
         let mut blank = vec![u64::MAX; SLOTS * width];
         for (operator, requirement) in requirements.iter().enumerate() {
-            let clauses = by_chance(requirement.clauses.iter().map(in_any_case).collect(), CHANCE_MAX, SLOTS);
+            // An examination is dear enough to ask for whatever it needs.
+            let below = if requirement.longest < usize::MAX { f64::INFINITY } else { CHANCE_MAX };
+            let clauses = by_chance(requirement.clauses.iter().map(in_any_case).collect(), below, SLOTS);
             for (slot, clause) in clauses.into_iter().enumerate() {
                 let place = slot * width + operator / 64;
                 if let Some(word) = blank.get_mut(place) {

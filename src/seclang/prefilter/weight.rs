@@ -25,19 +25,14 @@ const fn percent(byte: u8) -> f64 {
     }
 }
 
-/// The rarest clauses of those that fewer ordinary values fulfil than `below`, the rarest first, none twice. Those that no word of letters
-/// fulfils are worth it, too, since words are what most values are, and bytes cost no search.
+/// The rarest clauses of those that fewer ordinary values fulfil than `below`, the rarest first, none twice.
 pub(super) fn by_chance<C: AsRef<Clause>>(clauses: Vec<C>, below: f64, most: usize) -> Vec<C> {
     let weighed = clauses.into_iter().map(|clause| (chance(clause.as_ref()), clause));
-    let mut weighed: Vec<(f64, C)> = weighed.filter(|(chance, clause)| *chance < below || is_beside_words(clause.as_ref())).collect();
+    let mut weighed: Vec<(f64, C)> = weighed.filter(|(chance, _)| *chance < below).collect();
     weighed.sort_by(|a, b| a.0.total_cmp(&b.0));
     weighed.dedup_by(|a, b| a.0 == b.0 && a.1.as_ref() == b.1.as_ref());
     weighed.truncate(most);
     weighed.into_iter().map(|(_, clause)| clause).collect()
-}
-
-fn is_beside_words(clause: &Clause) -> bool {
-    clause.literals.is_empty() && clause.bytes.iter().all(|byte| !byte.is_ascii_alphabetic())
 }
 
 /// The chance that a value holds one of the clause's texts or bytes, from 0 to 1.
