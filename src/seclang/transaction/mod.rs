@@ -284,7 +284,8 @@ impl Transaction {
         }
     }
 
-    /// Sets a variable of TX before the first phase, where settings of a rule set are kept. False where there are too many.
+    /// Sets a variable of TX before the first phase, where settings of a rule set are kept. False where there are too many. It is for settings: the
+    /// rule set remembers the first few different beginnings, so that nothing of a request belongs here.
     #[must_use]
     pub fn set_tx_variable(&mut self, name: &str, value: &str) -> bool {
         self.state.tx.set(

@@ -3,6 +3,8 @@
 //! Rule sets with levels ask for the level again and again: rules of a higher one stand behind a rule that does nothing but skip them. Once the
 //! level is known, so is which rules will be asked, and all of them can be asked together.
 
+use std::collections::BTreeMap;
+
 use super::{Book, Compare, Head, Program, Questions};
 use crate::bits::Bits;
 use crate::tx::Tx;
@@ -59,8 +61,10 @@ impl Program {
     /// Finds the ways for the variable that most gates ask for.
     pub(super) fn find_routes(&mut self, rules: usize, book: &mut Book) {
         let gates = || self.stops.iter().enumerate().filter_map(|(at, stop)| stop.gate().map(|(place, compare)| (at, place, compare)));
-        let count = |place: u32| gates().filter(|gate| gate.1 == place).count();
-        let Some(place) = gates().map(|gate| gate.1).max_by_key(|place| count(*place)).filter(|place| count(*place) > 1) else { return };
+        let mut counts = BTreeMap::<u32, usize>::new();
+        gates().for_each(|(_, place, _)| *counts.entry(place).or_default() += 1);
+        let most = counts.into_iter().filter(|(_, count)| *count > 1).max_by_key(|(_, count)| *count);
+        let Some((place, _)) = most else { return };
         let mut own = Routes { place, start: u32::MAX, rules: Bits::below(rules), compares: Vec::new(), routes: Vec::new() };
         for (at, _, compare) in gates().filter(|gate| gate.1 == place) {
             own.start = own.start.min(at as u32);
