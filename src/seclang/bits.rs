@@ -34,8 +34,8 @@ impl Bits {
     }
 
     /// Whether it has any number of another one.
-    pub(crate) fn meets(&self, words: &[u64]) -> bool {
-        self.0.iter().zip(words).any(|(own, other)| own & other != 0)
+    pub(crate) fn meets(&self, other: &Bits) -> bool {
+        self.0.iter().zip(&other.0).any(|(own, other)| own & other != 0)
     }
 
     /// The first number from `from` on.
@@ -78,7 +78,8 @@ mod tests {
             assert_eq!(bits.last(from, to), if from < to { numbers.range(from..to).next_back().copied() } else { None });
             let mut copy = Bits::default();
             copy.copy(&bits);
-            assert_eq!(copy.meets(&[u64::MAX; 5]), !numbers.is_empty());
+            assert_eq!(copy.meets(&bits), !numbers.is_empty());
+            assert!(!copy.meets(&Bits::default()));
             copy.reset(300);
             assert_eq!(copy, Bits::below(300));
         }

@@ -115,7 +115,7 @@ pub(crate) struct Tx {
     values: Vec<Bytes>,
     /// Values that were there from the start: places count them first.
     first: Arc<[Bytes]>,
-    /// Where in `values` there is nothing any more.
+    /// Where in `values` there is nothing any more, as places count.
     free: Vec<u32>,
     /// Places whose names were spelled differently when they were set.
     odd: Vec<(u32, Bytes)>,

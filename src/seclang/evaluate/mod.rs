@@ -152,12 +152,12 @@ impl Transaction {
     }
 
     fn is_removed(&self, index: u32) -> bool {
-        self.state.removed.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+        self.state.removed.has(index as usize)
     }
 
     /// Whether targets of a rule were taken out.
     fn loses_targets(&self, index: u32) -> bool {
-        self.state.losing_targets.get(index as usize / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
+        self.state.losing_targets.has(index as usize)
     }
 
     /// Whether an `allow` reaches the phase.

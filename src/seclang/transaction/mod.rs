@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::action::{Allow, Switch};
+use crate::bits::Bits;
 use crate::body::{multipart, xml};
 use crate::exclusion::Exclusion;
 use crate::geo::GeoDatabase;
@@ -182,14 +183,14 @@ pub(crate) struct State {
     pub(crate) matched: Option<Latest>,
     /// What the current chain matched so far.
     pub(crate) matched_vars: Vec<(Bytes, Bytes)>,
-    /// One bit a rule: taken out by `ctl`.
-    pub(crate) removed: Vec<u64>,
+    /// Rules that were taken out.
+    pub(crate) removed: Bits,
     /// How often rules or targets were taken out.
     pub(crate) cuts: u32,
     /// Targets that were taken out of rules, whose numbers are ascending.
     pub(crate) lost_targets: Vec<Lost>,
-    /// One bit a rule: whether `lost_targets` has it.
-    pub(crate) losing_targets: Vec<u64>,
+    /// Rules that `lost_targets` has.
+    pub(crate) losing_targets: Bits,
     pub(crate) allow: Option<(Allow, Phase)>,
     pub(crate) audit: Option<Switch>,
     pub(crate) audit_parts: Option<String>,
@@ -231,7 +232,7 @@ impl Transaction {
         });
         let (request, response) = body::begin(settings, &options.bodies);
         let tx = Tx::new(Arc::clone(rules.tx_names()));
-        let removed = vec![0; rules.rules().len().div_ceil(64)];
+        let removed = Bits::below(rules.rules().len());
         Transaction {
             mode,
             ceiling: options.mode.unwrap_or(Mode::Block),
@@ -307,11 +308,7 @@ impl Transaction {
     /// Takes out rules.
     pub(crate) fn remove_rules(&mut self, rules: &[u32]) {
         self.state.cuts += 1;
-        for index in rules {
-            if let Some(word) = self.state.removed.get_mut(*index as usize / 64) {
-                *word |= 1 << (index % 64);
-            }
-        }
+        rules.iter().for_each(|index| self.state.removed.insert(*index as usize));
     }
 
     /// Takes targets out of rules.
@@ -322,13 +319,10 @@ impl Transaction {
         }
         self.state.cuts += 1;
         self.state.lost_targets.push((Arc::clone(rules), Arc::clone(targets)));
-        let words = self.state.removed.len();
-        self.state.losing_targets.resize(words, 0);
-        for index in rules.iter() {
-            if let Some(word) = self.state.losing_targets.get_mut(*index as usize / 64) {
-                *word |= 1 << (index % 64);
-            }
+        if self.state.losing_targets == Bits::default() {
+            self.state.losing_targets = Bits::below(self.rules.rules().len());
         }
+        rules.iter().for_each(|index| self.state.losing_targets.insert(*index as usize));
     }
 
     /// The targets that were taken out of a rule.

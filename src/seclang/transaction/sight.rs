@@ -396,19 +396,15 @@ impl Sight {
     }
 
     /// Adds words to a sum of which `own` are the first: as long as there are no others, they are the sum.
-    #[inline]
     fn add_words(&mut self, from: u32, own: &mut u32, sum: &mut u32) {
         if *own == NONE {
             (*own, *sum) = (from, from);
         } else if from != *own && from != BLANK {
-            *sum = self.add_more(from, *own, *sum);
+            if own == sum {
+                *sum = self.copy_sum(*own);
+            }
+            self.add_sum(*sum, from);
         }
-    }
-
-    fn add_more(&mut self, from: u32, own: u32, sum: u32) -> u32 {
-        let sum = if own == sum { self.copy_sum(own) } else { sum };
-        self.add_sum(sum, from);
-        sum
     }
 
     /// Adds the units of a column that has values to the words of a view, of which `own` are the first. False where the plan has no room
@@ -453,12 +449,10 @@ impl Sight {
         start as u32
     }
 
-    /// Adds words to those of a sum.
     fn add_sum(&mut self, to: u32, from: u32) {
-        let (to, from) = (to as usize, from as usize);
         for word in 0..self.width {
-            let more = self.words.get(from + word).copied().unwrap_or(0);
-            if let Some(sum) = self.words.get_mut(to + word) {
+            let more = self.words.get(from as usize + word).copied().unwrap_or(0);
+            if let Some(sum) = self.words.get_mut(to as usize + word) {
                 *sum |= more;
             }
         }
